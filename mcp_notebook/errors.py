@@ -1,0 +1,76 @@
+"""The tree of what mcp-notebook raises. Each message tells the caller what to do next.
+
+    NotebookError
+    ├── BadRequest            the call cannot mean anything: change its arguments
+    │   ├── UnknownSession    no such handle (also a forged or an expired one)
+    │   ├── UnknownCell
+    │   ├── UnknownExecution
+    │   └── RevisionChanged   the cell is not what the caller last read
+    ├── FileRefused           outside the workspace, not a notebook, unreadable, open elsewhere
+    ├── SaveFailed            the disk said no; nothing was changed
+    ├── StateUnusable         the state directory cannot be written
+    ├── ListenerRefused       HTTP cannot be served there, or must not
+    ├── BadSettings           a setting that cannot be used (settings.py)
+    └── KernelError
+        ├── KernelNotFound    no such kernelspec, interpreter or ipykernel
+        ├── KernelStartFailed the process ended or stayed silent while starting
+        └── KernelDied        the process of a running kernel ended
+
+An exception raised inside a cell is an output of that cell and none of these.
+"""
+
+
+class NotebookError(Exception):
+    """Whatever a caller can read, understand and act on."""
+
+
+class BadRequest(NotebookError):
+    """The arguments contradict each other or name something that is not there."""
+
+
+class UnknownSession(BadRequest):
+    """No session has this handle, or the caller may not use it: the two are not told apart."""
+
+
+class UnknownCell(BadRequest):
+    """No cell of the notebook has this id."""
+
+
+class UnknownExecution(BadRequest):
+    """No execution of the session has this id."""
+
+
+class RevisionChanged(BadRequest):
+    """The cell was edited after the caller read the revision it passed."""
+
+
+class FileRefused(NotebookError):
+    """The file is outside the workspace, unreadable, no notebook, or open in another session."""
+
+
+class SaveFailed(NotebookError):
+    """Writing failed; what was on disk before is still there, whole."""
+
+
+class StateUnusable(NotebookError):
+    """The state directory cannot be made or written."""
+
+
+class ListenerRefused(NotebookError):
+    """HTTP cannot be served at this address, or not safely."""
+
+
+class KernelError(NotebookError):
+    """A kernel could not be found, started or kept."""
+
+
+class KernelNotFound(KernelError):
+    """No kernelspec or interpreter of that name, or one without ipykernel."""
+
+
+class KernelStartFailed(KernelError):
+    """The kernel's process ended, or said nothing, before it was ready."""
+
+
+class KernelDied(KernelError):
+    """The kernel's process is gone; its variables are lost."""

@@ -1,0 +1,243 @@
+"""Execution: one cell run as a job that anybody may wait for.
+
+It knows nothing of notebooks, files or transports; ``ExecutionQueue`` moves it on.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, cast
+
+import anyio
+
+from mcp_notebook.kernels.base import Kernel, Reply
+from mcp_notebook.outputs import Message, Output, OutputCollector
+from mcp_notebook.spill import SpilledText
+
+Status = Literal["queued", "running", "waiting_for_input", "ok", "error", "interrupted", "cancelled", "dead", "unknown"]
+OUTPUT_TYPES = ("stream", "display_data", "execute_result", "update_display_data")
+FINISHED: frozenset[Status] = frozenset({"ok", "error", "interrupted", "cancelled", "dead", "unknown"})
+
+
+class Execution:
+    """One execution of one cell. Changed only by the queue that runs it."""
+
+    def __init__(
+        self,
+        cell_id: str,
+        source: str,
+        revision: str,
+        collector: OutputCollector,
+        id: str | None = None,  # noqa: A002 - as the attribute
+    ) -> None:
+        """``id`` is that of an execution that an earlier server began."""
+        self.id = id or f"e-{secrets.token_hex(4)}"
+        self.cell_id = cell_id
+        self.source = source
+        self.revision = revision
+        self.status: Status = "queued"
+        self.message = ""
+        """A sentence for the reader on why it is in this status, or empty."""
+        self.prompt: str | None = None
+        """What a waiting ``input()`` asks."""
+        self.password = False
+        self.is_full = False
+        """Whether it has given all that its session may hold: what follows is not kept."""
+        self.asked_to_stop = False
+        """Whether somebody interrupted it, whatever came of that."""
+        self.replay = False
+        """Whether a rebuild runs it: that it fails does not make what the cell gave before undone."""
+        self.order = 0
+        """Its place among the executions of this kernel's life, from 1; 0 before it began."""
+        self.place = 0
+        """Its place among all executions of the session."""
+        self.on_change: Callable[[], None] = _nothing
+        self._collector = collector
+        self._began: float | None = None
+        self._ended: float | None = None
+        self._replied = ""
+        self._changed: anyio.Event | None = None
+        """Made only when somebody waits: a cell that prints changes very often."""
+
+    @property
+    def execution_count(self) -> int | None:
+        return self._collector.execution_count
+
+    @property
+    def outputs(self) -> list[Output]:
+        return self._collector.outputs
+
+    @property
+    def latest_line(self) -> str:
+        return self._collector.latest_line
+
+    @property
+    def spilled(self) -> dict[int, SpilledText]:
+        """The whole text of each output that is too long for the document, by the output's index."""
+        return cast(dict[int, SpilledText], self._collector.spilled)
+
+    @property
+    def losses(self) -> list[str]:
+        """What of its outputs could not be kept, and why."""
+        return [text.failed for text in self.spilled.values() if text.failed]
+
+    @property
+    def held_bytes(self) -> int:
+        """What its outputs take, in the document and outside of it."""
+        return self._collector.held_bytes
+
+    @property
+    def timings(self) -> dict[str, str]:
+        """ISO times under nbclient's names, for the cell's ``execution`` metadata."""
+        replied = {"shell.execute_reply": self._replied} if self._replied else {}
+        return self._collector.timings | replied
+
+    @property
+    def elapsed_s(self) -> float | None:
+        """Seconds since it began to run, or that it ran; None before."""
+        if self._began is None:
+            return None
+        return (self._ended or time.monotonic()) - self._began
+
+    @property
+    def finished(self) -> bool:
+        return self.status in FINISHED
+
+    async def wait(self, timeout_s: float) -> bool:
+        """True when it has finished or waits for input; False when the time is up."""
+        with anyio.move_on_after(timeout_s):
+            while not (self.finished or self.status == "waiting_for_input"):
+                await self.changed()
+        return self.finished or self.status == "waiting_for_input"
+
+    async def changed(self) -> None:
+        """Return at the next change of the status or the outputs."""
+        if self._changed is None:
+            self._changed = anyio.Event()
+        await self._changed.wait()
+
+    def as_data(self) -> dict[str, Any]:
+        """What another server needs to go on with it, as JSON; its outputs are in its cell, or in the kernel."""
+        return {
+            "cell": self.cell_id,
+            "source": "" if self.finished else self.source,
+            "revision": self.revision,
+            "status": self.status,
+            "message": self.message,
+            "order": self.order,
+            "place": self.place,
+            "began": None if self.elapsed_s is None else time.time() - self.elapsed_s,
+            "elapsed_s": self.elapsed_s,
+            "replay": self.replay,
+            "stop": self.asked_to_stop,
+            "count": self.execution_count,
+            "timings": self.timings,
+            "held": self.held_bytes,
+            "spilled": {str(index): str(text.path) for index, text in self.spilled.items() if text.path},
+        }
+
+    def restore(
+        self, outputs: Sequence[Output], execution_count: int | None, timings: Mapping[str, str], held_bytes: int
+    ) -> None:
+        """Give it the outputs that it had, as its cell keeps them."""
+        self._collector.restore(outputs, execution_count, timings, held_bytes)
+
+    def restore_long_text(self, index: int, text: SpilledText) -> None:
+        """The whole text of one of them."""
+        self._collector.restore_long_text(index, text)
+
+    def go_on_from(self, data: dict[str, Any]) -> None:
+        """Be what ``as_data`` of an earlier server said, but for the outputs."""
+        self.place, self.replay, self.asked_to_stop = data["place"], data["replay"], data["stop"]
+        if data["began"] is not None:
+            self.resumed(data["order"], max(0.0, time.time() - data["began"]))
+        if data["status"] in FINISHED:
+            self.status, self.message = data["status"], data["message"]
+            if self._began is not None:
+                self._ended = self._began + data["elapsed_s"]
+
+    # What follows is for the queue.
+
+    def begin(self, order: int) -> None:
+        self.order = order
+        self._began = time.monotonic()
+        self.change("running")
+
+    def resumed(self, order: int, elapsed_s: float) -> None:
+        """It began earlier, under another server."""
+        self.begin(order)
+        self._began = time.monotonic() - elapsed_s
+
+    def receive(self, message: Message) -> bool:
+        """Take an IOPub message in; True if the outputs changed."""
+        if self.is_full and message["header"]["msg_type"] in OUTPUT_TYPES:
+            return False
+        changed = self._collector.add(message)
+        if changed:
+            self._tell()
+        return changed
+
+    def ask(self, prompt: str, password: bool) -> None:
+        self.prompt, self.password = prompt, password
+        self.change("waiting_for_input")
+
+    def answered(self) -> None:
+        self.prompt, self.password = None, False
+        self.change("running")
+
+    def show(self, data: dict[str, Any]) -> None:
+        """Add a mime bundle that came with the reply, such as the text of ``help?``."""
+        content = {"data": data, "metadata": {}}
+        header = {"msg_type": "display_data"}
+        self.receive(Message(header=header, parent_header={}, metadata={}, content=content, buffers=[]))
+
+    def discard(self) -> None:
+        """Forget the outputs: they cannot be fetched any more."""
+        self._collector.clear()
+
+    def note(self, text: str) -> None:
+        """Say something in its outputs, in the product's own words."""
+        self._collector.note(text)
+
+    def finish(self, status: Status, message: str = "", replied: str = "") -> None:
+        if self._began is not None:
+            self._ended = time.monotonic()
+        self.prompt, self.password = None, False
+        self._replied = replied
+        self.change(status, message)
+
+    def change(self, status: Status, message: str = "") -> None:
+        self.status, self.message = status, message
+        self._tell()
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, None
+        if changed is not None:
+            changed.set()
+        self.on_change()
+
+
+def status_of(reply: Reply, *, asked_to_stop: bool) -> Status:
+    """How an execution ended; an interrupt that the kernel knows of outweighs what the code made of it."""
+    if reply.status == "aborted":
+        return "cancelled"
+    if reply.interrupted or (asked_to_stop and reply.interrupted is None and reply.status != "ok"):
+        return "interrupted"
+    if reply.status == "unknown":
+        return "unknown"
+    return "ok" if reply.status == "ok" else "error"
+
+
+def hint_on_error(reply: Reply, kernel: Kernel) -> str:
+    """What a failed cell's author cannot see: that a variable is missing because it was withheld."""
+    name = str(reply.content.get("evalue", "")).strip("'\"")
+    if reply.content.get("ename") == "KeyError" and name in kernel.info.withheld:
+        return (
+            f"{name} is set for the server but withheld from kernels because its name looks secret;"
+            " `env_pass` in settings.toml lets it through."
+        )
+    return ""
+
+
+def _nothing() -> None:
+    return

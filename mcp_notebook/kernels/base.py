@@ -1,0 +1,199 @@
+"""What the rest of the product needs of a kernel, wherever it runs.
+
+A kernel executes one request at a time; who calls ``execute`` twice at once has made a mistake. Nothing here
+knows of notebooks, sessions or MCP.
+"""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+
+from mcp_notebook.outputs import Message
+
+OnMessage = Callable[[Message], None]
+OnSent = Callable[[str], None]
+"""Called with the id of a request just before it is sent: what is not written down then is never found again."""
+OnInput = Callable[[str, bool], None]
+"""Called with the prompt of a waiting ``input()``, and whether what is asked for is a password."""
+
+
+@dataclass(frozen=True)
+class KernelInfo:
+    """What a kernel is, as it is told to the caller."""
+
+    name: str
+    """The kernelspec's name, or the interpreter's path."""
+    display_name: str
+    language: str
+    interpreter: str | None = None
+    """The Python that runs it, where it is one."""
+    version: str = ""
+    """The implementation and its version, such as ``ipython 9.1``."""
+    pid: int | None = None
+    withheld: tuple[str, ...] = ()
+    """Names of environment variables that the kernel was not given."""
+    lean: bool = False
+    log: Path | None = None
+    """What the process wrote to its own stdout and stderr."""
+    notes: tuple[str, ...] = ()
+    """What this kernel cannot do, in sentences."""
+
+    def as_data(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return {
+            "name": self.name,
+            "display_name": self.display_name,
+            "language": self.language,
+            "interpreter": self.interpreter,
+            "version": self.version,
+            "pid": self.pid,
+            "lean": self.lean,
+            "withheld": list(self.withheld),
+            "log": str(self.log) if self.log else None,
+            "notes": list(self.notes),
+        }
+
+
+def notes_on(runs_ipykernel: bool) -> tuple[str, ...]:
+    """What a kernel cannot do, for its ``KernelInfo``."""
+    return () if runs_ipykernel else ("It does not run ipykernel: no variables, no count of its messages.",)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """How an execution ended, as the kernel told it."""
+
+    status: str
+    """``ok``, ``error`` or ``aborted``; ``unknown`` when the kernel went idle and no reply came."""
+    content: dict[str, Any]
+    missing: int = 0
+    """IOPub messages that the kernel sent and that never arrived."""
+    interrupted: bool | None = None
+    """Whether an interrupt reached the code; None where the kernel does not tell."""
+    date: str = ""
+    """When the kernel replied, in ISO form."""
+    caveat: str = ""
+    """A sentence on what could not be known of an execution that an earlier server had begun."""
+
+    def payload(self, source: str) -> list[dict[str, Any]]:
+        """What the kernel asks its front end to do, of one kind, such as ``page`` for ``help?``."""
+        return [each for each in self.content.get("payload") or [] if each.get("source") == source]
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a kernel's process ended; at most one of code and signal is known."""
+
+    code: int | None = None
+    signal: int | None = None
+    peak_memory_bytes: int | None = field(default=None, compare=False)
+    """The most that the process, or a child that it waited for, had resident; of kept kernels only."""
+
+    def __str__(self) -> str:
+        if self.signal is not None:
+            return f"was killed by signal {self.signal}"
+        if self.code is not None:
+            return f"ended with exit code {self.code}"
+        return "ended, cause unknown"
+
+
+class Process(Protocol):
+    """A kernel's process, whoever is its parent."""
+
+    pid: int
+    exit: Exit | None
+    dead: anyio.Event
+    """Set at its end; ``exit`` then says how."""
+
+    async def watch(self) -> None:
+        """Wait for its end, in a task that lives as long as the kernel."""
+
+    def send_signal(self, number: int) -> None:
+        """To this process alone."""
+
+    def kill_group(self) -> None:
+        """SIGKILL to it and to the children that it waits for."""
+
+    async def kill(self) -> None:
+        """SIGKILL, then wait until it has ended."""
+
+
+class Tasks(Protocol):
+    """Where tasks are started that live longer than the call that starts them: a task group, or what guards one."""
+
+    def start_soon(self, func: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> object: ...
+
+
+class Kernel(Protocol):
+    """One running kernel."""
+
+    @property
+    def info(self) -> KernelInfo: ...
+
+    @property
+    def exit(self) -> Exit | None:
+        """How it ended, or None while it lives."""
+
+    async def execute(
+        self,
+        source: str,
+        *,
+        cell_id: str | None,
+        on_message: OnMessage,
+        on_input: OnInput,
+        on_sent: OnSent | None = None,
+    ) -> Reply:
+        """Run ``source`` and return when its reply and all its IOPub messages are here.
+
+        Every IOPub message of this request goes to ``on_message``, in order; ones that come after the return
+        (from threads that the code left behind) do as well. Cancelling the caller does not stop the code.
+
+        Raises:
+            KernelDied: the process ended.
+        """
+
+    async def resume(self, msg_id: str, *, on_message: OnMessage, on_input: OnInput) -> Reply:
+        """Follow an execution to its end that an earlier server began, as ``execute`` does.
+
+        The messages that the kernel still has come first, then the live ones, each once and in order; so does the
+        prompt of an ``input()`` that waits. Waits as long as the process lives. A kernel that knows nothing of it,
+        or cannot tell, gives status ``unknown``; ``Reply.caveat`` says what may be missing.
+
+        Raises:
+            KernelDied: the process ended.
+        """
+
+    async def input_reply(self, value: str) -> None:
+        """Answer the waiting ``input()``."""
+
+    async def interrupt(self) -> None:
+        """Ask the running code to stop: SIGINT to the kernel's own process, nothing else."""
+
+    async def settle(self) -> None:
+        """Return when no interrupt sent before can reach what is executed next."""
+
+    async def ask(self, call: str, args: dict[str, Any] | None = None, *, source: str | None = None) -> Any:
+        """Ask the kernel's own half on the control channel, also while a cell runs.
+
+        Raises:
+            KernelError: this kernel has no such half, it refused, or it did not answer in time.
+        """
+
+    async def wait_dead(self) -> Exit:
+        """Return when the process has ended."""
+
+    async def shutdown(self) -> None:
+        """Ask it to end, kill it when it does not, remove its files."""
+
+    async def kill(self) -> None:
+        """End the process at once."""
+
+    def leave(self) -> None:
+        """Let go of it; it lives on, and another server adopts it."""
+
+    @property
+    def directory(self) -> Path:
+        """Of its files and sockets: what it is adopted by."""

@@ -1,0 +1,274 @@
+"""What a session must know again when its server was killed: written as it happens, read by the next server.
+
+Cells are kept one by one: what the notebook's files held when they were last read or written is one file, cells
+that changed since are entries of the journal. Long outputs stay in the files that they are in.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+from nbformat import NotebookNode
+from nbformat.notebooknode import from_dict
+
+from mcp_notebook import files
+from mcp_notebook.execution import Execution
+from mcp_notebook.files import remembered
+from mcp_notebook.identity import ProcessId
+from mcp_notebook.journal import Journal, read
+from mcp_notebook.notebook import Notebook
+from mcp_notebook.rules import Ran
+from mcp_notebook.state import JOURNAL
+
+NO_KERNEL = {"directory": None, "life": 0, "death": None}
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """A session as its journal tells it."""
+
+    facts: dict[str, Any]
+    """What it was made with."""
+    kernel: dict[str, Any]
+    """``directory`` of the kernel's files or None, ``life``, and ``death`` or None."""
+    lease: dict[str, Any]
+    """Who used it last: ``token``, ``client_name``, ``agent`` and ``process``."""
+    on_disk: files.OnDisk | None
+    cells: list[NotebookNode]
+    metadata: NotebookNode
+    executions: dict[str, dict[str, Any]]
+    ran: dict[str, Ran]
+    requests: dict[str, dict[str, Any]]
+    runs: dict[str, dict[str, Any]]
+    lineage: int = 1
+    base: int = 0
+    changed: frozenset[str] = field(default_factory=frozenset)
+    """The ids of cells that are not as in the base."""
+
+
+class Ledger:
+    """The journal of one session. Without a directory nothing is kept: the kernels end with this server."""
+
+    def __init__(self, directory: Path | None, notebook: Notebook, recalled: Recalled | None = None) -> None:
+        self._directory = directory
+        self._notebook = notebook
+        self._journal = Journal(directory / JOURNAL) if directory is not None else None
+        self._base = recalled.base if recalled else 0
+        self._order: list[str] = [cell["id"] for cell in recalled.cells] if recalled else []
+        self._changed: set[str] = set(recalled.changed) if recalled else set()
+        """Cells that have an entry."""
+        self._latest: dict[str, Any] = {}
+        """What is not in the document and must not be missing."""
+        self._is_behind = False
+        """Something could not be written, and was not made good yet."""
+        self._told: str | None = None
+        self._base_failed: str | None = None
+
+    @property
+    def failed(self) -> str | None:
+        """Why a crash of the server would lose something, as far as is known."""
+        return self._base_failed or (self._journal.failed if self._journal and self._is_behind else None)
+
+    def take_failure(self) -> str | None:
+        """``failed``, once each time that it begins."""
+        before, self._told = self._told, self.failed
+        return self._told if self._told != before else None
+
+    def facts(self, facts: Mapping[str, Any]) -> None:
+        self._set({"facts": dict(facts)})
+
+    def lease(self, token: str | None, client_name: str, agent: str | None, process: ProcessId | None) -> None:
+        relay = process.as_data() if process is not None else None
+        self._set({"lease": {"token": token, "client_name": client_name, "agent": agent, "process": relay}})
+
+    def kernel(self, directory: Path | None, life: int, death: str | None = None) -> None:
+        self._set({"kernel": {"directory": str(directory) if directory else None, "life": life, "death": death}})
+
+    def lineage(self, number: int) -> None:
+        self._set({"lineage": number})
+
+    def metadata(self) -> None:
+        self._put({"metadata": self._notebook.node["metadata"]})
+
+    def cell(self, cell: NotebookNode | None) -> None:
+        """A cell that was edited, added or moved; None when one was deleted."""
+        self._put(self._cell_entry(cell) | self._order_entry())
+
+    def queued(self, execution: Execution, cell: NotebookNode) -> None:
+        self._put(self._cell_entry(cell) | self._order_entry() | _execution_entry(execution))
+
+    def sent(self, execution: Execution, msg_id: str, ran: Ran | None) -> None:
+        """It runs in the kernel, under this message id of the request."""
+        self._put(_execution_entry(execution, msg_id) | self._ran_entry(execution, ran))
+
+    def ended(self, execution: Execution, ran: Ran | None, cell: NotebookNode | None) -> None:
+        """The cell, if there still is one, shows what it gave."""
+        self._put(_execution_entry(execution) | self._ran_entry(execution, ran) | self._cell_entry(cell))
+
+    def forgotten(self, execution_id: str) -> None:
+        self._put({f"execution/{execution_id}": None})
+
+    def run(self, run_id: str, data: Mapping[str, Any]) -> None:
+        """A run of several cells, each time one of them begins."""
+        self._put({f"run/{run_id}": dict(data)})
+
+    def request(self, request_id: str, digest: str, execution_id: str) -> None:
+        self._put({f"request/{request_id}": {"hash": digest, "began": execution_id, "at": time.time()}})
+
+    async def keep_base(self, on_disk: files.OnDisk) -> None:
+        """The notebook's files were read or written: this is what they hold."""
+        if self._directory is None:
+            return
+        failed = await anyio.to_thread.run_sync(self._write_base, self._base_file(self._base + 1), on_disk)
+        if failed:  # the base before, and what changed since, are still true
+            self._base_failed = failed
+            return
+        self._base_failed = None
+        self._base += 1
+        known = {cell["id"]: cell for cell in on_disk.base["cells"]}
+        entries: dict[str, Any] = {}
+        changed = {cell["id"]: cell for cell in self._notebook.cells if known.get(cell["id"]) != cell}
+        for cell_id in self._changed - set(changed):
+            entries[f"cell/{cell_id}"] = None
+        self._changed = set(changed)
+        entries |= {f"cell/{cell_id}": cell for cell_id, cell in changed.items()}
+        self._put(entries | {"base": self._base, "metadata": self._notebook.node["metadata"]} | self._order_entry())
+        if not self._is_behind:  # else what the journal tells of is the base before
+            self._remove_bases(but=self._base_file(self._base))
+
+    def close(self) -> None:
+        """Another server goes on with it."""
+        if self._journal is not None:
+            self._journal.close()
+
+    def remove(self) -> None:
+        """The session has ended: nothing is to be found again."""
+        if self._journal is not None:
+            with suppress(OSError):
+                self._journal.remove()
+            self._remove_bases()
+
+    def _set(self, entries: Mapping[str, Any]) -> None:
+        self._latest |= entries
+        self._put(entries)
+
+    def _put(self, entries: Mapping[str, Any]) -> None:
+        if self._journal is None or not entries:
+            return
+        if self._is_behind:
+            entries = self._whole() | dict(entries)
+        self._is_behind = not self._journal.put(entries)
+
+    def _whole(self) -> dict[str, Any]:
+        """All of the document, since nobody knows which entries are missing."""
+        cells = {cell["id"]: cell for cell in self._notebook.cells}
+        self._order, self._changed = list(cells), set(cells)
+        document = {"order": self._order, "metadata": self._notebook.node["metadata"], "base": self._base}
+        return self._latest | {f"cell/{cell_id}": cell for cell_id, cell in cells.items()} | document
+
+    def _cell_entry(self, cell: NotebookNode | None) -> dict[str, Any]:
+        if cell is None:
+            return {}
+        self._changed.add(cell["id"])
+        return {f"cell/{cell['id']}": cell}
+
+    def _ran_entry(self, execution: Execution, ran: Ran | None) -> dict[str, Any]:
+        entry = {f"ran/{execution.cell_id}": asdict(ran)} if ran is not None else {}
+        self._latest |= entry
+        return entry
+
+    def _order_entry(self) -> dict[str, Any]:
+        order = [cell["id"] for cell in self._notebook.cells]
+        if order == self._order:
+            return {}
+        gone = set(self._order).difference(order) & self._changed
+        self._changed -= gone
+        self._order = order
+        return {"order": order} | {f"cell/{cell_id}": None for cell_id in gone}
+
+    def _base_file(self, number: int) -> Path:
+        assert self._directory is not None
+        return self._directory / f"document-{number}.json"
+
+    def _remove_bases(self, but: Path | None = None) -> None:
+        assert self._directory is not None
+        for path in self._directory.glob("document-*.json"):
+            with suppress(OSError):
+                if path != but:
+                    path.unlink()
+
+    def _write_base(self, path: Path, on_disk: files.OnDisk) -> str | None:
+        try:
+            with path.open("w", encoding="utf-8", errors="surrogatepass") as file:
+                path.chmod(0o600)
+                json.dump(remembered.as_data(on_disk), file, ensure_ascii=False)
+        except OSError as exc:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            return exc.strerror
+        return None
+
+
+def has_journal(directory: Path) -> bool:
+    """Whether a session that has not ended left this directory."""
+    return (directory / JOURNAL).exists()
+
+
+def recall(directory: Path) -> Recalled | None:
+    """What a session's directory tells; None when it tells too little. Blocks."""
+    found = read(directory / JOURNAL)
+    if "facts" not in found:
+        return None
+    number, on_disk = int(found.get("base", 0)), None
+    if number:
+        text = (directory / f"document-{number}.json").read_text(encoding="utf-8", errors="surrogatepass")
+        on_disk = remembered.from_data(json.loads(text))
+    cells = {cell["id"]: cell for cell in (on_disk.notebook["cells"] if on_disk else ())}
+    changed = {key: _node(value) for key, value in _under("cell", found)}
+    cells |= changed
+    order = found.get("order", [])
+    metadata = found.get("metadata", on_disk.notebook["metadata"] if on_disk else {})
+    return Recalled(
+        facts=found["facts"],
+        kernel=found.get("kernel", NO_KERNEL),
+        lease=found.get("lease", {"token": None, "client_name": "", "agent": None}),
+        on_disk=on_disk,
+        cells=[cells[cell_id] for cell_id in order if cell_id in cells],
+        metadata=_node(metadata),
+        executions=dict(sorted(_under("execution", found), key=lambda item: int(item[1]["place"] or 1 << 40))),
+        ran={key: Ran(**value) for key, value in _under("ran", found)},
+        requests=dict(_under("request", found)),
+        runs=dict(_under("run", found)),
+        lineage=int(found.get("lineage", 1)),
+        base=number,
+        changed=frozenset(changed),
+    )
+
+
+def recall_kernel(directory: Path) -> dict[str, Any]:
+    """Of all that ``recall`` gives, what concerns the kernel. Blocks; raises OSError."""
+    kernel: dict[str, Any] = read(directory / JOURNAL).get("kernel", NO_KERNEL)
+    return kernel
+
+
+def _execution_entry(execution: Execution, msg_id: str | None = None) -> dict[str, Any]:
+    data = execution.as_data()
+    return {f"execution/{execution.id}": data | ({"msg_id": msg_id} if msg_id else {})}
+
+
+def _ran_entry(execution: Execution, ran: Ran | None) -> dict[str, Any]:
+    return {f"ran/{execution.cell_id}": vars(ran)} if ran is not None else {}
+
+
+def _under(prefix: str, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    return ((key.partition("/")[2], value) for key, value in found.items() if key.startswith(f"{prefix}/"))
+
+
+def _node(value: Any) -> NotebookNode:
+    node: NotebookNode = from_dict(value)  # type: ignore[no-untyped-call]  # nbformat is not annotated
+    return node

@@ -1,0 +1,71 @@
+"""What a session is made with, and what saving it gives."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mcp_notebook import files
+
+LOCAL = "local"
+"""The principal that is the user of this process, as whoever comes without one is."""
+
+OnChange = Callable[[str, str | None], None]
+"""Called with the session's handle and the id of the cell that changed, None for the whole notebook."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Where a notebook was written, and what its reader must know."""
+
+    paths: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """See ``Settings`` for the limits."""
+
+    handle: str
+    name: str
+    workspace: Path
+    directory: Path
+    """Its own in the state directory: long outputs, the kernels' log files, the journal."""
+    spill_over_chars: int
+    output_limit_bytes: int
+    root: Path | None = None
+    """The workspace of whoever opened it, which ``workspace`` lies in."""
+    principal: str = LOCAL
+    """Whose it is."""
+    kernel_name: str | None = None
+    started: str = ""
+    """When it was opened, in ISO form; now, if empty."""
+    outlives_server: bool = False
+    """Whether kernel and session go on when this server ends."""
+    on_change: OnChange = field(default=lambda _handle, _cell_id: None)
+    check_free: Callable[[files.Pair], None] = field(default=lambda _pair: None)
+    """Raises FileRefused for files that another session has."""
+
+    def facts(self) -> dict[str, str | None]:
+        """What another server needs to make it again, as JSON."""
+        return {
+            "handle": self.handle,
+            "name": self.name,
+            "workspace": str(self.workspace),
+            "root": str(self.root or self.workspace),
+            "principal": self.principal,
+            "kernel_name": self.kernel_name,
+            "started": self.started,
+        }
+
+    def of(self, facts: Mapping[str, str | None]) -> "SessionOptions":
+        """These options for the session that ``facts`` tells of."""
+        return replace(
+            self,
+            handle=str(facts["handle"]),
+            name=str(facts["name"]),
+            workspace=Path(str(facts["workspace"])),
+            root=Path(str(facts["root"])),
+            principal=str(facts["principal"]),
+            kernel_name=facts["kernel_name"],
+            started=str(facts["started"]),
+        )

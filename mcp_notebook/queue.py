@@ -1,0 +1,223 @@
+"""The executions of one session, one after the other on its kernel: queue, interrupt, cancel, death."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import anyio
+
+from mcp_notebook.errors import BadRequest, KernelDied
+from mcp_notebook.execution import Execution, Status, hint_on_error, status_of
+from mcp_notebook.kernels.base import Kernel, Reply
+from mcp_notebook.outputs import Message
+
+INTERRUPT_ATTEMPTS = 5
+INTERRUPT_EVERY_S = 1.0
+"""Time for the code to end after one signal, before the next is sent."""
+
+MESSAGES: dict[Status, str] = {
+    "interrupted": "State is kept.",
+    "unknown": "The kernel is idle again but never replied: whether the cell ended well is not known.",
+}
+
+EXITED = "The cell called exit(): the kernel has ended, and its variables are lost."
+PROPOSES = "It proposes as the next cell (nothing was added):"
+PROPOSED_CHARS = 10_000
+EXIT_WITHIN_S = 3.0
+"""For a kernel that was told to exit by its own cell; nothing else is run on it meanwhile."""
+
+OnExecution = Callable[[Execution], None]
+OnSent = Callable[[Execution, str], None]
+"""Called with the id of the kernel request that is an execution, just before it is sent."""
+
+
+def _ignore_sent(_execution: Execution, _msg_id: str) -> None:
+    return
+
+
+class ExecutionQueue:
+    """Runs what is put in. ``work`` is a task that its owner starts, one for each life of a kernel."""
+
+    def __init__(
+        self, on_begin: OnExecution, on_end: OnExecution, on_late: OnExecution, on_sent: OnSent = _ignore_sent
+    ) -> None:
+        self._on_begin, self._on_end, self._on_late, self._on_sent = on_begin, on_end, on_late, on_sent
+        self._waiting: deque[Execution] = deque()
+        self._adopted: str | None = None
+        """The kernel request of an execution that is running already, before ``work`` has seen it."""
+        self._arrived = anyio.Event()
+        self._stopping: Execution | None = None
+        """The running execution that was asked to stop."""
+        self._begun = 0
+        self.running: Execution | None = None
+        self.held = False
+        """Whether what waits stays, for the next kernel."""
+
+    @property
+    def pending(self) -> list[Execution]:
+        """What has not finished, in the order it runs."""
+        return ([self.running] if self.running else []) + list(self._waiting)
+
+    def put(self, execution: Execution) -> None:
+        self._waiting.append(execution)
+        self._arrived.set()
+
+    def adopt(self, execution: Execution, msg_id: str) -> None:
+        """Go on with ``execution``, which an earlier server began as the kernel request ``msg_id``.
+
+        It runs from now on, before everything else; call this before ``work``. That it began is told to nobody.
+        """
+        if not execution.order:
+            execution.begin(self._begun + 1)
+        self._begun = max(self._begun, execution.order)
+        self.running, self._adopted = execution, msg_id
+        self._arrived.set()
+
+    async def work(self, kernel: Kernel) -> None:
+        """Run executions on ``kernel`` until it dies; then the running one is ``dead``, the others cancelled."""
+        while kernel.exit is None:
+            if self.running is not None and self._adopted is not None:
+                msg_id, self._adopted = self._adopted, None
+                await self._see_to_end(kernel, self.running, partial(kernel.resume, msg_id))
+                continue
+            if self.held or not self._waiting:
+                self._arrived = anyio.Event()
+                await self._arrived.wait()
+                continue
+            await kernel.settle()
+            if self._waiting and not self.held:
+                await self._run(kernel, self._waiting.popleft())
+
+    async def next_running(self) -> Execution | None:
+        """What runs; between two cells, what is about to begin."""
+        if self.running is None and self._waiting and not self.held:
+            with anyio.move_on_after(INTERRUPT_EVERY_S):
+                await self._waiting[0].changed()
+        return self.running
+
+    def cancel_waiting(self, reason: str) -> None:
+        """End everything that has not begun."""
+        while self._waiting:
+            self._end(self._waiting.popleft(), "cancelled", reason)
+
+    def abandon(self, reason: str) -> None:
+        """The kernel is gone: end what waits, and what ran if nothing has ended it."""
+        if self.running is not None:
+            self._end(self.running, "dead", reason)
+        self.cancel_waiting(reason)
+
+    async def interrupt(self, kernel: Kernel, execution: Execution) -> str:
+        """Stop ``execution``; returns a sentence on what came of it.
+
+        Each signal is checked: it is sent again while the code goes on, for some seconds.
+        """
+        if execution is not self.running:
+            return f"Execution {execution.id} is not running: {execution.status}."
+        self._stopping = execution
+        execution.asked_to_stop = True
+        for _ in range(INTERRUPT_ATTEMPTS):
+            if not execution.finished:
+                await kernel.interrupt()
+            with anyio.move_on_after(INTERRUPT_EVERY_S):
+                while not execution.finished:
+                    await execution.changed()
+            if execution.finished:
+                return _outcome(execution)
+        return (
+            f"Still running after {INTERRUPT_ATTEMPTS} interrupts: the code does not react to SIGINT (it may be in C"
+            " code, or swallow it). Its state is kept. Interrupt again later, or control_kernel(action='kill')."
+        )
+
+    async def cancel(self, kernel: Kernel | None, execution: Execution) -> None:
+        """Take ``execution`` out of the queue, or interrupt it."""
+        if execution in self._waiting:
+            self._waiting.remove(execution)
+            self._end(execution, "cancelled", "Cancelled before it began.")
+        elif execution is self.running and kernel is not None:
+            await self.interrupt(kernel, execution)
+
+    async def answer(self, kernel: Kernel, text: str) -> Execution:
+        """Give the waiting ``input()`` its line.
+
+        Raises:
+            BadRequest: nothing waits for input, or what is asked for is a password.
+        """
+        execution = self.running
+        if execution is None or execution.status != "waiting_for_input":
+            raise BadRequest("No cell waits for input.")
+        if execution.password:
+            raise BadRequest(
+                "The cell asks for a password, which is never passed as an argument:"
+                " call control_kernel(action='interrupt') and let the code read it from a safe place."
+            )
+        await kernel.input_reply(text)
+        execution.answered()
+        return execution
+
+    async def _run(self, kernel: Kernel, execution: Execution) -> None:
+        self.running, self._stopping = execution, None
+        self._begun += 1
+        execution.begin(self._begun)
+        self._on_begin(execution)
+        call = partial(
+            kernel.execute,
+            execution.source,
+            cell_id=execution.cell_id,
+            on_sent=partial(self._on_sent, execution),
+        )
+        await self._see_to_end(kernel, execution, call)
+
+    async def _see_to_end(self, kernel: Kernel, execution: Execution, call: Callable[..., Awaitable[Reply]]) -> None:
+        """``call`` is told of messages and input as ``Kernel.execute`` is."""
+
+        def on_message(message: Message) -> None:
+            changed = execution.receive(message)
+            if execution.finished and (changed or message["header"]["msg_type"] == "status"):
+                self._on_late(execution)
+
+        try:
+            reply = await call(on_message=on_message, on_input=execution.ask)
+        except KernelDied as exc:
+            execution.note(f"{exc} It was running this cell; its variables are lost.")
+            self._end(execution, "dead", f"{exc} Its variables are lost.")
+            return
+        if _asks_to_exit(reply):
+            with anyio.move_on_after(EXIT_WITHIN_S):
+                await kernel.wait_dead()
+        self._end_with(execution, reply, kernel)
+
+    def _end_with(self, execution: Execution, reply: Reply, kernel: Kernel) -> None:
+        if reply.missing:
+            execution.note(f"{reply.missing} messages of the kernel were lost here: this output is not complete.")
+        if reply.caveat:
+            execution.note(reply.caveat)
+        for data in reply.payload("page"):
+            execution.show(data.get("data") or {})
+        hint = hint_on_error(reply, kernel)
+        if hint:
+            execution.note(hint)
+        status = status_of(reply, asked_to_stop=self._stopping is execution)
+        message = EXITED if _asks_to_exit(reply) and kernel.exit is not None else MESSAGES.get(status, "")
+        if status == "unknown" and reply.caveat:
+            message = reply.caveat
+        for proposal in reply.payload("set_next_input"):
+            message = f"{message}\n{PROPOSES}\n{str(proposal.get('text', ''))[:PROPOSED_CHARS]}".strip()
+        self._end(execution, status, message, reply.date)
+
+    def _end(self, execution: Execution, status: Status, message: str, replied: str = "") -> None:
+        if self.running is execution:
+            self.running = None
+        execution.finish(status, message, replied)
+        self._on_end(execution)
+
+
+def _asks_to_exit(reply: Reply) -> bool:
+    return any(not each.get("keepkernel") for each in reply.payload("ask_exit"))
+
+
+def _outcome(execution: Execution) -> str:
+    if execution.status == "interrupted":
+        return "Interrupted by SIGINT; state is kept."
+    if execution.status == "dead":
+        return execution.message
+    return f"The cell ended ({execution.status}) when it was interrupted, or just before; state is kept."

@@ -1,0 +1,139 @@
+"""The tool control_kernel: what is done to the kernel rather than in it."""
+
+import json
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from mcp_types import ContentBlock, TextContent
+from pydantic import Field
+
+from mcp_notebook.errors import BadRequest
+from mcp_notebook.execution import Execution
+from mcp_notebook.render import shortened
+from mcp_notebook.session import Session
+from mcp_notebook.settings import DEFAULT_WAIT_S
+from mcp_notebook.tools.answers import execution_blocks, run_blocks
+from mcp_notebook.tools.tool import Call, RequestId, SessionHandle
+from mcp_notebook.tools.waiting import WaitS, cancelled_with_call, existing_session, wait_with_progress, with_progress
+
+Action = Literal["interrupt", "kill", "restart", "rebuild", "run_all", "run_stale", "shutdown", "status", "answer"]
+RUNS = ("rebuild", "run_all", "run_stale")
+EXECUTION_ACTIONS = ("interrupt", "answer")
+STALE_NAMED = 20
+
+
+async def control_kernel(
+    call: Call,
+    action: Annotated[Action, Field(description="What to do; see the tool's description.")],
+    text: Annotated[str | None, Field(description="For answer: the line that input() gets.")] = None,
+    execution_id: Annotated[
+        str | None,
+        Field(description="For interrupt and answer: only this execution; default is the running one."),
+    ] = None,
+    dry_run: Annotated[
+        bool, Field(description="For rebuild, run_all and run_stale: only show which cells would run.")
+    ] = False,
+    wait_s: WaitS = DEFAULT_WAIT_S,
+    request_id: RequestId = None,
+    session: SessionHandle = None,
+) -> list[ContentBlock]:
+    """Act on the session's kernel.
+
+    - `interrupt` stops the running cell; variables stay, queued cells go on. Says how it was stopped.
+    - `answer` gives the line `text` to a cell that waits in input().
+    - `status`: is it alive, busy, which executions are queued, which cells are stale.
+    - `run_all` runs every code cell in document order, `run_stale` only those whose outputs no longer match
+      the code; both stop at the first error.
+    - `restart` gives a fresh kernel, all variables are lost, the notebook stays.
+    - `rebuild` restarts and replays the cells that had succeeded, in the order in which they ran.
+    - `kill` ends the kernel's process at once, for when an interrupt does not help.
+    - `shutdown` ends the kernel in good order; the notebook stays and can be read and saved.
+
+    restart, rebuild, kill and shutdown cancel what is queued. With `dry_run` nothing is done and the plan
+    comes back. Runs wait up to `wait_s`, then hand back an id for get_output(execution_id=...) and go on; one run
+    at a time. Returns what was done and whether variables were kept.
+    """
+    _check(action, text=text, execution_id=execution_id, dry_run=dry_run, request_id=request_id)
+    live = await existing_session(call, session)
+    if action == "answer":
+        return await _answer(call, live, text or "", execution_id, wait_s)
+    if dry_run:
+        return _said(live, shortened(_plan(live, action), call.settings.answer_chars))
+    if action in RUNS:
+        return await _run(call, live, action, request_id, wait_s)
+    return _said(live, await with_progress(call, action, lambda: _done(live, action, execution_id)))
+
+
+def _check(
+    action: Action, *, text: str | None, execution_id: str | None, dry_run: bool, request_id: str | None
+) -> None:
+    if text is None and action == "answer":
+        raise BadRequest('action="answer" needs text, the line that input() gets ("" for an empty one).')
+    if text is not None and action != "answer":
+        raise BadRequest(f'text goes with action="answer", not with {action!r}. Nothing was done.')
+    if execution_id is not None and action not in EXECUTION_ACTIONS:
+        raise BadRequest(f"action={action!r} concerns the whole kernel: leave execution_id out. Nothing was done.")
+    if request_id is not None and action not in RUNS:
+        raise BadRequest(f"request_id goes with {', '.join(RUNS)}, not with {action!r}. Nothing was done.")
+    if dry_run and action not in RUNS:
+        raise BadRequest(f"dry_run goes with {', '.join(RUNS)}, not with {action!r}. Nothing was done.")
+
+
+async def _done(session: Session, action: Action, execution_id: str | None) -> str:
+    match action:
+        case "interrupt":
+            return await session.interrupt(execution_id)
+        case "kill":
+            return await session.kill()
+        case "restart":
+            return await session.restart()
+        case "shutdown":
+            return await session.shutdown()
+        case _:
+            return json.dumps(_status(session), indent=1, ensure_ascii=False, default=str)
+
+
+def _status(session: Session) -> dict[str, Any]:
+    stale = session.stale()
+    few = dict(list(stale.items())[:STALE_NAMED])
+    return session.status() | {"stale_cells": len(stale), "stale": few}
+
+
+async def _answer(
+    call: Call, session: Session, text: str, execution_id: str | None, wait_s: float
+) -> list[ContentBlock]:
+    execution = session.execution(execution_id) if execution_id is not None else _waiting(session)
+    await session.answer(text, execution.id)
+    await wait_with_progress(call, execution, wait_s, lambda: execution.latest_line)
+    return await execution_blocks(call, session, execution)
+
+
+async def _run(
+    call: Call, session: Session, action: Action, request_id: str | None, wait_s: float
+) -> list[ContentBlock]:
+    begin = {"rebuild": session.rebuild, "run_all": session.run_all, "run_stale": session.run_stale}[action]
+    mine = not session.knows(request_id)
+    run = await with_progress(call, "preparing", lambda: begin(request_id=request_id))
+    async with cancelled_with_call(call, partial(session.stop, run) if mine else None):
+        await wait_with_progress(call, run, wait_s, lambda: run.latest_line)
+    return run_blocks(call, session, run)
+
+
+def _plan(session: Session, action: Action) -> str:
+    cells = session.plan(action)
+    if not cells:
+        return f"{action} would run no cell. Nothing was done."
+    count = "1 cell" if len(cells) == 1 else f"{len(cells):,} cells in this order"
+    listed = "\n".join(f"#{session.notebook.position(cell)} cell={cell}" for cell in cells)
+    return f"{action} would run {count}. Nothing was done.\n{listed}"
+
+
+def _waiting(session: Session) -> Execution:
+    for execution in session.pending:
+        if execution.status == "waiting_for_input":
+            return execution
+    raise BadRequest('No cell waits for input. control_kernel(action="status") tells what is running.')
+
+
+def _said(session: Session, text: str) -> list[ContentBlock]:
+    return [TextContent(text="\n".join([text, *session.take_notes()]))]

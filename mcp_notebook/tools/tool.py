@@ -1,0 +1,234 @@
+"""One tool: a function of ours, its schema, and the way from a call to a result.
+
+The SDK's ``Tool`` is kept for the table of the server; its ``run`` is not, because it turns strings
+that look like JSON into other types (a cell whose source is ``[1, 2]``), ignores unknown arguments,
+and puts "Error executing tool" before every refusal.
+"""
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Annotated, Any, Self
+
+import anyio
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import func_metadata
+from mcp.shared.exceptions import MCPError
+from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, create_model
+
+from mcp_notebook.errors import BadRequest, KernelDied, NotebookError
+from mcp_notebook.render import shortened
+from mcp_notebook.sessions import Connection, Sessions
+from mcp_notebook.settings import DEFAULT_WAIT_S, Settings
+
+REFUSAL_CHARS = 3000
+
+SessionHandle = Annotated[
+    str | None,
+    Field(
+        description="Handle from open_session. May be left out while this connection has a single session; "
+        "a sub-agent passes its own, and a client of stateless HTTP passes it always."
+    ),
+]
+RequestId = Annotated[
+    str | None,
+    Field(
+        description="Your own name for this request. Sending it again attaches to the first run instead "
+        "of starting another."
+    ),
+]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a tool knows of the request that it answers."""
+
+    sessions: Sessions
+    settings: Settings
+    connection: Connection
+    report_progress: Callable[[float, float | None, str | None], Awaitable[None]]
+    """(seconds since the call began, None, message); does nothing unless the client asked for it."""
+    began: float = field(default_factory=anyio.current_time)
+    key: str = ""
+    """Names this request of this client, also when it comes again after the server's end."""
+    comes_again: bool = False
+    """Whether the client sends it again to the next server when this one ends without an answer."""
+    is_resent: bool = False
+    """Whether an earlier server got it, and may have begun what it asks for."""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A row of the table of tools. The function's name and docstring are the tool's."""
+
+    function: Callable[..., Awaitable[Any]]
+    title: str
+    read_only: bool = False
+    destructive: bool = False
+    idempotent: bool = False
+    open_world: bool = False
+    structured: bool = False
+
+
+class NotebookTool(Tool):
+    """A tool whose arguments arrive as they were sent and whose refusals arrive as they were written."""
+
+    _sessions: Sessions = PrivateAttr()
+    _settings: Settings = PrivateAttr()
+    _arguments: type[BaseModel] = PrivateAttr()
+    _structured: bool = PrivateAttr()
+    _is_read_only: bool = PrivateAttr()
+
+    @classmethod
+    def declared(cls, row: Declaration, settings: Settings, sessions: Sessions) -> Self:
+        """The tool of one row, with the defaults that ``settings`` give it."""
+        metadata = func_metadata(row.function, skip_names=["call"], structured_output=row.structured)
+        arguments = _arguments(metadata.arg_model, settings)
+        tool = cls(
+            fn=row.function,
+            name=row.function.__name__,
+            title=row.title,
+            description=inspect.cleandoc(row.function.__doc__ or ""),
+            parameters=_schema(arguments),
+            fn_metadata=metadata,
+            is_async=True,
+            context_kwarg=None,
+            annotations=ToolAnnotations(
+                title=row.title,
+                read_only_hint=row.read_only,
+                destructive_hint=row.destructive,
+                idempotent_hint=row.idempotent,
+                open_world_hint=row.open_world,
+            ),
+        )
+        tool._sessions, tool._settings = sessions, settings
+        tool._is_read_only = row.read_only
+        tool._arguments, tool._structured = arguments, row.structured
+        return tool
+
+    async def run(
+        self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False
+    ) -> CallToolResult:
+        """Never raises but for the protocol's own errors: whatever went wrong is a result to read."""
+        try:
+            call = self._call(context)
+            accepted = self._accept(arguments, call.connection)
+            with self._sessions.calls.answering():
+                result = await self.fn(call, **accepted)
+        except KernelDied as exc:
+            return self._death(str(exc))
+        except NotebookError as exc:
+            logger.info("%s refused: %r", self.name, str(exc))
+            return refusal(str(exc))
+        except MCPError:
+            raise
+        except Exception as exc:
+            logger.exception("%s failed", self.name)
+            return refusal(
+                f"{self.name} failed inside mcp-notebook ({type(exc).__name__}), which is a bug there and "
+                "not in your call. Whether it was carried out is not known: read_notebook and "
+                'control_kernel(action="status") show what there is. Details are in the server\'s log.'
+            )
+        if self._structured:
+            converted = self.fn_metadata.convert_result(result)
+            assert isinstance(converted, CallToolResult)
+            return converted
+        if isinstance(result, str):
+            result = [TextContent(text=result)]
+        return CallToolResult(content=result)
+
+    def _death(self, text: str) -> CallToolResult:
+        """A dead kernel is a state to be told, as the answers of ``execute_cell`` do, and no failure of the call."""
+        data = {"status": "dead", "message": text} if self._structured else None
+        return CallToolResult(content=[TextContent(text=text)], structured_content=data)
+
+    def _call(self, context: Context[Any, Any]) -> Call:
+        connection: Connection = context.request_context.lifespan_context
+        if not connection.client_name and (client := context.session.client_params):
+            connection.client_name = client.client_info.name
+        request = context.request_id
+        return Call(
+            self._sessions,
+            self._settings,
+            connection,
+            context.report_progress,
+            key=f"{connection.lease}:{request}",
+            is_resent=request in connection.resent,
+            comes_again=connection.comes_again and (self.name == "execute_cell" or self._is_read_only),
+        )
+
+    def _accept(self, arguments: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
+        known = self._arguments.model_fields
+        if unknown := [name for name in arguments if name not in known]:
+            raise BadRequest(_unknown_argument(self.name, unknown[0], list(known)))
+        for name, value in arguments.items():
+            if isinstance(value, str) and not value.isascii() and not _is_unicode(value):
+                raise BadRequest(
+                    f"{name} holds half of a surrogate pair, which is not a valid character. Nothing was done; send "
+                    "the character itself, or write it as an escape in the source."
+                )
+        try:
+            # A null stands for "not given": clients send it for whatever they leave out.
+            given = {name: value for name, value in arguments.items() if value is not None}
+            wait = self._arguments.model_fields.get("wait_s")
+            if connection.wait_s is not None and wait is not None and wait.default == self._settings.wait_s:
+                given.setdefault("wait_s", connection.wait_s)
+            accepted = self._arguments.model_validate(given)
+        except ValidationError as exc:
+            raise BadRequest(_wrong_arguments(self.name, exc)) from None
+        return {name: getattr(accepted, name) for name in known}
+
+
+def refusal(text: str) -> CallToolResult:
+    """A call that could not be carried out; ``text`` says what to do, and may quote an argument of any length."""
+    text = shortened(text, REFUSAL_CHARS)
+    return CallToolResult(content=[TextContent(text=text)], is_error=True)
+
+
+def _arguments(base: type[BaseModel], settings: Settings) -> type[BaseModel]:
+    strict = type(base.__name__, (base,), {"model_config": ConfigDict(extra="forbid"), "__module__": __name__})
+    wait = base.model_fields.get("wait_s")
+    if wait is None or wait.default != DEFAULT_WAIT_S:
+        return strict
+    configured = copy(wait)
+    configured.default = settings.wait_s
+    return create_model(base.__name__, __base__=strict, wait_s=(float, configured))
+
+
+def _schema(arguments: type[BaseModel]) -> dict[str, Any]:
+    schema = arguments.model_json_schema()
+    schema.pop("title", None)
+    schema.pop("description", None)
+    for parameter in schema.get("properties", {}).values():
+        parameter.pop("title", None)
+    return schema | {"additionalProperties": False}
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unknown_argument(tool: str, name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    meant = f" Did you mean {close[0]!r}?" if close else ""
+    parameters = f"Its parameters: {', '.join(known)}." if known else "It has no parameters."
+    return f"{tool} has no parameter {name!r}.{meant} {parameters} Nothing was done."
+
+
+def _wrong_arguments(tool: str, exc: ValidationError) -> str:
+    faults = [
+        f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}"
+        for error in exc.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    return f"{tool} cannot use these arguments. {'; '.join(faults)}. Nothing was done; call it again."

@@ -1,0 +1,1 @@
+"""What the project promises, as sentences; the highest interface that can see each is used."""

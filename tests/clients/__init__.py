@@ -1,0 +1,1 @@
+"""Other people's MCP clients against the server as it is started for them: over stdio."""

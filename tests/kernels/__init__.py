@@ -1,0 +1,1 @@
+"""Kernels for real: their channels, their start, their end, and what the two ends of ipykernel's versions do."""

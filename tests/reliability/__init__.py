@@ -1,0 +1,1 @@
+"""What is left when processes are killed: real clients, relays, daemons and keepers, and every pair of them."""

@@ -1,0 +1,179 @@
+"""control_kernel: what stays, what is lost, and what is said of it."""
+
+import json
+from functools import partial
+
+import anyio
+import pytest
+from mcp import Client
+
+from tests.calls import call, refused, run, status, structured, value
+from tests.conftest import ERAS
+
+pytestmark = pytest.mark.anyio
+both_eras = pytest.mark.parametrize("era", ERAS, indirect=True)
+
+FOR_EVER = "import time\nwhile True: time.sleep(0.01)"
+
+
+@both_eras
+async def test_interrupt_stops_the_cell_and_keeps_the_variables(client: Client) -> None:
+    """The cells that were queued behind it run."""
+    await run(client, "kept = 1")
+    stuck = await run(client, FOR_EVER, wait_s=0)
+    queued = await run(client, "kept += 1", wait_s=0)
+    await call(client, "control_kernel", action="interrupt")
+    ended = await call(client, "get_output", execution_id=value(stuck, "execution_id"), wait_s=30)
+    assert status(ended) == "interrupted"
+    after = await call(client, "get_output", execution_id=value(queued, "execution_id"), wait_s=30)
+    assert status(after) == "ok"
+    assert (await run(client, "kept")).endswith("2")
+
+
+async def test_restart_loses_the_variables_and_keeps_the_notebook(client: Client) -> None:
+    """The cells are still there, and run_all gets the variables back."""
+    await run(client, "gone = 5")
+    await call(client, "control_kernel", action="restart")
+    assert "NameError" in await run(client, "gone")
+    text = await call(client, "read_notebook")
+    assert "gone = 5" in text
+    assert "stale" in text
+    assert "2 of 2 cells ran" in await call(client, "control_kernel", action="run_all")
+    assert (await run(client, "gone")).endswith("5")
+
+
+async def test_a_dry_run_only_tells_the_plan(client: Client) -> None:
+    """The cells that would run, in their order; nothing is done."""
+    first = value(await run(client, "a = 1"), "cell")
+    second = value(await run(client, "b = a"), "cell")
+    plan = await call(client, "control_kernel", action="run_all", dry_run=True)
+    assert plan.index(first) < plan.index(second)
+    await call(client, "edit_cell", cell_id=second, source="b = 2 * a")
+    stale = await call(client, "control_kernel", action="run_stale", dry_run=True)
+    assert second in stale
+    assert first not in stale
+    assert (await run(client, "b")).endswith("1")
+
+
+async def test_a_run_stops_at_the_first_error(client: Client) -> None:
+    """And says at which cell."""
+    await run(client, "1")
+    failing = value(await run(client, "1 / 0"), "cell")
+    await run(client, "print('not reached')")
+    text = await call(client, "control_kernel", action="run_all")
+    assert failing in text
+    assert "2 of 3" in text
+
+
+async def test_rebuild_replays_what_had_succeeded(client: Client) -> None:
+    """After a kill the variables are back, without the cell that had failed."""
+    await run(client, "a = 1")
+    await run(client, "1 / 0")
+    await run(client, "b = a + 1")
+    await call(client, "control_kernel", action="kill")
+    dead = await run(client, "b")
+    assert status(dead) == "dead"
+    assert "rebuild" in dead
+    await call(client, "control_kernel", action="rebuild")
+    assert (await run(client, "a + b")).endswith("3")
+
+
+@both_eras
+async def test_a_kernel_that_dies_is_told_at_once(client: Client) -> None:
+    """The waiting call answers with status dead, which is an ordinary result."""
+    text = await run(client, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    assert status(text) == "dead"
+    assert "was killed by signal 9" in text
+
+
+async def test_status_is_told_while_a_cell_runs(client: Client) -> None:
+    """As data that can be read."""
+    await run(client, FOR_EVER, wait_s=0)
+    told = json.loads(await call(client, "control_kernel", action="status"))
+    assert told["state"] in ("busy", "starting")
+    await call(client, "control_kernel", action="interrupt")
+
+
+async def test_shutdown_keeps_the_document(client: Client) -> None:
+    """It can be read and saved; a new kernel comes with restart."""
+    await run(client, "print('seen')")
+    await call(client, "control_kernel", action="shutdown")
+    assert "seen" in await call(client, "read_notebook")
+    assert "Saved" in await call(client, "save_notebook", path="after-shutdown.ipynb")
+    await call(client, "control_kernel", action="restart")
+    assert status(await run(client, "1")) == "ok"
+
+
+async def test_a_request_that_comes_twice_runs_once(client: Client) -> None:
+    """The second one attaches to the first; other arguments under its id are refused."""
+    await run(client, "count = 0")
+    for _ in range(2):
+        assert (await run(client, "count += 1; count", request_id="r1")).endswith("1")
+    assert "r1" in await refused(client, "execute_cell", source="other", request_id="r1")
+    first = await call(client, "control_kernel", action="run_all", request_id="r2")
+    assert await call(client, "control_kernel", action="run_all", request_id="r2") == first
+
+
+async def test_nothing_waits_for_an_answer(client: Client) -> None:
+    """An answer without a question is refused."""
+    await run(client, "1")
+    assert "waits" in await refused(client, "control_kernel", action="answer", text="x")
+
+
+async def test_a_password_is_not_asked_for_in_the_conversation(client: Client) -> None:
+    """The result says what to do instead, and an interrupt ends the waiting."""
+    text = await run(client, "import getpass\ngetpass.getpass('token: ')")
+    assert status(text) == "waiting_for_input"
+    assert "must not pass through this conversation" in text
+    await call(client, "control_kernel", action="interrupt")
+    assert status(await run(client, "1")) == "ok"
+
+
+async def test_a_run_that_takes_long_is_followed_by_its_id(client: Client) -> None:
+    """What hands back names the call that waits for the rest."""
+    await run(client, "go = input")
+    await run(client, "line = go('? ')", wait_s=0)
+    await call(client, "control_kernel", action="interrupt")
+    text = await call(client, "control_kernel", action="run_all")
+    assert "waits for input" in text
+    run_id = value(text.replace('execution_id="e-', ""), "execution_id")
+    assert run_id.startswith("r-")
+    await call(client, "control_kernel", action="answer", text="here")
+    assert "2 of 2 cells ran" in await call(client, "get_output", execution_id=run_id, wait_s=30)
+    assert "here" in await run(client, "line")
+
+
+async def test_a_dead_kernel_is_told_and_no_failed_call(client: Client) -> None:
+    """Whatever is asked of it: some clients cut a server off after three failed calls in a row."""
+    await run(client, "x = 1")
+    await call(client, "control_kernel", action="kill")
+    for action in ("interrupt", "run_all", "run_stale", "kill"):
+        assert "signal 9" in await call(client, "control_kernel", action=action)
+    told = await structured(client, "inspect_variables")
+    assert told["status"] == "dead"
+    assert "rebuild" in told["message"]
+
+
+async def test_a_cancelled_follower_does_not_stop_what_another_call_began(client: Client) -> None:
+    """Only the call that started a cell takes it back."""
+    source = "import threading\ngate = threading.Event()\nwhile not gate.wait(0.01): pass\n'opened'"
+    text = await run(client, source, request_id="r1", wait_s=0)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(run, client, source, request_id="r1", wait_s=30))
+        await call(client, "list_sessions")
+        tasks.cancel_scope.cancel()
+    await call(client, "list_sessions")
+    still = await call(client, "get_output", execution_id=value(text, "execution_id"), wait_s=0.2)
+    assert status(still) == "running"
+    await call(client, "control_kernel", action="interrupt")
+
+
+async def test_asking_before_there_is_a_session_opens_none(client: Client) -> None:
+    """No kernel is started only to say that nothing is there."""
+    for tool, arguments in {
+        "control_kernel": {"action": "status"},
+        "inspect_variables": {},
+        "get_output": {"execution_id": "e-00000000"},
+    }.items():
+        assert "no session yet" in await refused(client, tool, **arguments)
+    assert (await structured(client, "list_sessions"))["sessions"] == []
