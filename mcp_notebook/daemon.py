@@ -33,8 +33,6 @@ from mcp_notebook.upkeep import collect_less_garbage, leave_at_last, log_to_stde
 
 ANSWERS_WITHIN_S = 2.0
 """At the end: time for running calls to be answered."""
-IDLE_LOOK_S = 5.0
-"""An idle server wakes up for nothing else."""
 LOCK_AGAIN_S = 0.1
 
 logger = logging.getLogger(__name__)
@@ -158,11 +156,14 @@ class _Daemon:
                 self._ending.set()
 
     async def _end_when_idle(self) -> None:
-        idle_since = anyio.current_time()
-        while self._doors.said or anyio.current_time() - idle_since < self._settings.idle_exit_s:
-            await anyio.sleep(min(IDLE_LOOK_S, self._settings.idle_exit_s))
-            if self._sessions.all() or self._listener.connections:
-                idle_since = anyio.current_time()
+        """Look twice: whoever came and went in between may come again."""
+        served = None
+        while True:
+            await anyio.sleep(self._settings.idle_exit_s)
+            idle = not (self._doors.said or self._sessions.all() or self._listener.connections)
+            if idle and served == self._listener.served:
+                break
+            served = self._listener.served if idle else None
         self._ending.set()
 
     # Commands

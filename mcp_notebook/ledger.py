@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from mcp_notebook.notebook import Notebook
 from mcp_notebook.rules import Ran
 from mcp_notebook.state import JOURNAL
 
+APPENDED = "appended"
+"""Of the order of the cells: one behind all others, those of the entry before included."""
 NO_KERNEL = {"directory": None, "life": 0, "death": None}
 
 
@@ -178,7 +180,7 @@ class Ledger:
         return {f"cell/{cell['id']}": cell}
 
     def _ran_entry(self, execution: Execution, ran: Ran | None) -> dict[str, Any]:
-        entry = {f"ran/{execution.cell_id}": asdict(ran)} if ran is not None else {}
+        entry = {f"ran/{execution.cell_id}": vars(ran)} if ran is not None else {}
         self._latest |= entry
         return entry
 
@@ -186,6 +188,9 @@ class Ledger:
         order = [cell["id"] for cell in self._notebook.cells]
         if order == self._order:
             return {}
+        if order[:-1] == self._order:  # so that a long notebook is not written as often as it has cells
+            self._order = order
+            return {f"{APPENDED}/{order[-1]}": True}
         gone = set(self._order).difference(order) & self._changed
         self._changed -= gone
         self._order = order
@@ -231,14 +236,13 @@ def recall(directory: Path) -> Recalled | None:
     cells = {cell["id"]: cell for cell in (on_disk.notebook["cells"] if on_disk else ())}
     changed = {key: _node(value) for key, value in _under("cell", found)}
     cells |= changed
-    order = found.get("order", [])
     metadata = found.get("metadata", on_disk.notebook["metadata"] if on_disk else {})
     return Recalled(
         facts=found["facts"],
         kernel=found.get("kernel", NO_KERNEL),
         lease=found.get("lease", {"token": None, "client_name": "", "agent": None}),
         on_disk=on_disk,
-        cells=[cells[cell_id] for cell_id in order if cell_id in cells],
+        cells=[cells[cell_id] for cell_id in _order(found) if cell_id in cells],
         metadata=_node(metadata),
         executions=dict(sorted(_under("execution", found), key=lambda item: int(item[1]["place"] or 1 << 40))),
         ran={key: Ran(**value) for key, value in _under("ran", found)},
@@ -261,8 +265,15 @@ def _execution_entry(execution: Execution, msg_id: str | None = None) -> dict[st
     return {f"execution/{execution.id}": data | ({"msg_id": msg_id} if msg_id else {})}
 
 
-def _ran_entry(execution: Execution, ran: Ran | None) -> dict[str, Any]:
-    return {f"ran/{execution.cell_id}": vars(ran)} if ran is not None else {}
+def _order(found: Mapping[str, Any]) -> list[str]:
+    """The ids of all cells; the keys of ``found`` are in the order in which they were set."""
+    order: list[str] = []
+    for key, value in found.items():
+        if key == "order":
+            order = list(value)
+        elif key.startswith(f"{APPENDED}/"):
+            order.append(key.partition("/")[2])
+    return order
 
 
 def _under(prefix: str, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -36,13 +36,20 @@ Command = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 logger = logging.getLogger(__name__)
 
 
+class BadPlace(NotebookError):
+    """The socket cannot be made where clients look for it."""
+
+
 class BadHello(NotebookError):
     """The first line of a connection was none; the connection is closed after the answer."""
 
 
 def bind(path: Path) -> socket.socket:
     """A socket for this user alone, in place of what an earlier server left there. Its directory is private."""
-    path.unlink(missing_ok=True)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        raise BadPlace(f"{path} is in the way and cannot be removed ({exc.strerror}): remove it.") from exc
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))
     path.chmod(0o600)
@@ -63,6 +70,8 @@ class Listener:
         self._commands = commands
         self.life = f"{os.getpid():x}-{os.urandom(4).hex()}"
         self.connections: set[Connection] = set()
+        self.served = 0
+        """How many relays have connected."""
 
     async def serve(self) -> None:
         """Until cancelled."""
@@ -124,6 +133,7 @@ class Listener:
     async def _serve_relay(self, client: socket.socket, hello: dict[str, Any], rest: bytes) -> None:
         connection = _connection(hello, self._sessions.settings)
         self.connections.add(connection)
+        self.served += 1
         try:
             self._sessions.attach(connection)
             answer = {"version": __version__, "life": self.life, "lease": connection.lease, "pid": os.getpid()}

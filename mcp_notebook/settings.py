@@ -52,7 +52,7 @@ class Settings:
     client_wait_s: float = 120.0
     """After a restart of the server, the sessions of clients that were connected wait so long for them."""
     idle_exit_s: float = 60.0
-    """The server ends when it had neither a session nor a client for so long."""
+    """The server ends when it had neither a session nor a client for so long; it looks as often."""
     answer_chars: int = 20_000
     """Text per tool result; never over 60 KB on the wire."""
     http_roots: tuple[str, ...] = ()

@@ -161,6 +161,16 @@ def test_what_lies_in_place_of_the_sockets_gives_way(me: User, put: Callable[[Pa
     assert all((directory / name).is_socket() for name in ("daemon.sock", "keeper.sock"))
 
 
+def test_a_directory_in_place_of_the_socket_is_named(me: User) -> None:
+    """In one line, since nobody knows what is in it."""
+    (me.settings.sockets / "daemon.sock").mkdir(parents=True)
+    me.settings.sockets.chmod(0o700)
+    ended = me.command("serve")
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "daemon.sock is in the way and cannot be removed" in ended.stderr
+
+
 @pytest.mark.timeout(200)
 def test_a_keeper_that_hangs_stops_new_kernels_only(me: User) -> None:
     """Sessions work on, a new one is refused by what to look at, and it starts when the keeper goes on."""

@@ -1,5 +1,6 @@
 """How a relay finds a daemon, starts one, and what it does when it cannot trust or start any."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from mcp_notebook.relay import home_directory, socket_directory
 from mcp_notebook.settings import load
 from tests.conftest import environment_of
-from tests.relayed import Bench, Relay, bench
+from tests.relayed import Bench, Relay, bench, text_of
 
 ENVIRONMENTS: list[dict[str, str]] = [
     {},
@@ -219,6 +220,43 @@ def test_a_state_directory_that_cannot_be_made_is_named(bench: Bench) -> None:
     (bench.base / "state").write_text("")
     relay = bench.relay()
     assert "MCP_NOTEBOOK_HOME" in relay.answer(relay.request("initialize"))
+
+
+def test_what_was_said_while_no_daemon_could_be_started_is_known_to_the_next(bench: Bench) -> None:
+    """The client says ``initialized`` once; the request beside it is refused."""
+    first = bench.daemon()
+    relay = bench.relay()
+    relay.answer(relay.request("initialize", protocolVersion="2025-11-25", capabilities={}, clientInfo={"name": "t"}))
+    broken = bench.base / "state"
+    broken.write_text("")
+    first.kill()
+    first.wait()
+    request = json.dumps({"jsonrpc": "2.0", "id": "refused", "method": "ping"}).encode()
+    relay.write(json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}).encode() + b"\n" + request)
+    refused = relay.receive()
+    assert refused["id"] == "refused"
+    assert "MCP_NOTEBOOK_HOME" in text_of(refused)
+    broken.unlink()
+    bench.daemon("two")
+    assert "two" in relay.answer(relay.request("ping"))
+    assert [message["method"] for message in bench.messages("two")][:3] == [
+        "initialize",
+        "notifications/initialized",
+        "ping",
+    ]
+
+
+def test_a_long_log_is_put_aside(bench: Bench) -> None:
+    """When a daemon is started, and it writes into a new one."""
+    bench.start_on_demand()
+    log = bench.base / "state" / "daemon.log"
+    log.parent.mkdir()
+    with log.open("w") as file:
+        file.truncate((10 << 20) + 1)
+    relay = bench.relay()
+    assert "on demand" in relay.answer(relay.request("ping"))
+    assert log.stat().st_size < 10_000
+    assert log.with_name("daemon.log.1").stat().st_size > 10 << 20
 
 
 def test_an_older_daemon_hands_over(bench: Bench) -> None:

@@ -102,7 +102,7 @@ class Keeper:
         self.selector.register(self._listener, selectors.EVENT_READ, self._accept)
         quiet_since = time.monotonic()
         while not self._leaving:
-            ready = self.selector.select(self._idle_s)
+            ready = self.selector.select(None if self._children else self._idle_s)
             for key, _events in ready:
                 try:
                     key.data()

@@ -189,6 +189,8 @@ class Bridge:
             message = parse(line) or {}
             if "method" in message and message.get("id") is not None:
                 refused.append(error(message["id"], text))
+            else:
+                self._conversation.from_client(line)  # what the next daemon must know
         self._pump.lines.clear()
         self._pump.to_client(refused)
 

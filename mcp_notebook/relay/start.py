@@ -27,6 +27,8 @@ ANSWER_WITHIN_S = 10.0
 MOST_STARTS = 5
 STARTS_WITHIN_S = 10.0
 LOG_TAIL_BYTES = 4096
+LOG_BYTES = 10 << 20
+"""A longer log is put aside when a daemon is started, in place of the one before."""
 KEPT = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TMPDIR", "TZ", "PYTHONPATH")
 KEPT_PREFIXES = ("LC_", "XDG_")
 
@@ -147,6 +149,8 @@ class Place:
         self._starts.append(now)
         try:
             os.makedirs(self._home, 0o700, exist_ok=True)
+            if os.path.exists(self.log) and os.path.getsize(self.log) > LOG_BYTES:
+                os.replace(self.log, f"{self.log}.1")
             log = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         except OSError as exc:
             raise Unavailable(

@@ -202,6 +202,7 @@ async def list_sessions(call: Call) -> SessionList:
     and how many executions are queued or running. Starts nothing. Call it when a call was refused because
     there are two or more sessions, or because a handle is not known.
     """
+    await call.sessions.resume(call.connection)
     return SessionList(sessions=[_summary(session) for session in call.sessions.of(call.connection)])
 
 
