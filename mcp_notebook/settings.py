@@ -13,9 +13,12 @@ from typing import Any
 
 from mcp_notebook import relay
 from mcp_notebook.errors import NotebookError
+from mcp_notebook.policy import Policy
 
 DEFAULT_WAIT_S = 45.0
 LONGEST_WAIT_S = 3600.0
+INTERNAL = ("home", "sockets", "environment", "names_workspace")
+"""Not for the file."""
 _KINDS = {bool: "true or false", int: "a whole number above 0", float: "a number above 0"}
 
 
@@ -59,6 +62,8 @@ class Settings:
     """Directories below which a session over HTTP may choose its workspace; none: ``workspace`` alone."""
     http_idle_s: float = 1800.0
     """An MCP session over HTTP ends when it has made no request for so long; its kernels live on."""
+    runtime: Policy = Policy()
+    """What code in cells may ask of its host: a table of its own."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What kernels inherit, before withholding."""
     env_pass: tuple[str, ...] = ()
@@ -112,14 +117,20 @@ def _from_file(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as exc:
         raise BadSettings(f"{path} cannot be read ({exc}). Fix or remove it.") from exc
-    known = {f.name: f for f in fields(Settings)}
-    for internal in ("home", "sockets", "environment", "names_workspace"):
-        known.pop(internal)
+    known = {f.name: f.type for f in fields(Settings) if f.name not in INTERNAL}
+    return _chosen(path, "", known, raw)
+
+
+def _chosen(path: Path, table: str, known: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
     chosen: dict[str, Any] = {}
     for name, value in raw.items():
         if name not in known:
-            raise BadSettings(f"{path} sets {name!r}, which is not a setting. Known: {', '.join(known)}.")
-        chosen[name] = _checked(path, name, known[name].type, value)
+            raise BadSettings(f"{path} sets {table + name!r}, which is not a setting. Known: {', '.join(known)}.")
+        if known[name] is Policy and isinstance(value, dict):
+            choices = {f.name: f.type for f in fields(Policy)}
+            chosen[name] = Policy(**_chosen(path, f"{name}.", choices, value))
+        else:
+            chosen[name] = _checked(path, table + name, known[name], value)
     return chosen
 
 
@@ -135,6 +146,8 @@ def _checked(path: Path, name: str, wanted: Any, value: Any) -> Any:
             return tuple(value)
         case _, str() if wanted is Path or "str" in str(wanted):
             return value
+    if wanted is Policy:
+        raise BadSettings(f"{path}: {name} is a table: write its settings below a line `[{name}]`.")
     kind = "a list of texts" if "tuple" in str(wanted) else _KINDS.get(wanted, "a text")
     raise BadSettings(f"{path}: {name} has a value of the wrong kind ({value!r}); it takes {kind}.")
 
