@@ -62,7 +62,7 @@ class Settings:
     """Directories below which a session over HTTP may choose its workspace; none: ``workspace`` alone."""
     http_idle_s: float = 1800.0
     """An MCP session over HTTP ends when it has made no request for so long; its kernels live on."""
-    runtime: Policy = Policy()
+    runtime: Policy = field(default_factory=Policy)
     """What code in cells may ask of its host: a table of its own."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What kernels inherit, before withholding."""
