@@ -1,0 +1,8 @@
+"""Stand-in."""
+
+from typing import Any
+
+
+def proxies(ask: Any, ask_async: Any) -> Any:
+    """None yet."""
+    return None
