@@ -1,0 +1,1 @@
+"""What code in cells asks of its host, and what it is answered."""
