@@ -145,9 +145,8 @@ class Server:
 
     def _refresh(self) -> dict[str, Callable[..., Any]]:
         answer = self._line.ask("servers.tools", {"server": self._name})
-        if answer["revision"] != self._revision:
-            self._known = {tool["name"]: _function(self, tool) for tool in answer["tools"]}
-            self._revision = answer["revision"]
+        self._known = {tool["name"]: _function(self, tool) for tool in answer["tools"]}
+        self._revision = answer["revision"]
         return self._known
 
     def _heard(self, answer: Mapping[str, Any]) -> None:

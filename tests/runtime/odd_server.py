@@ -19,7 +19,7 @@ PIXEL = bytes.fromhex(
     "a5f645400000000049454e44ae426082"
 )
 
-server = MCPServer("odd", log_level="WARNING")
+server = MCPServer("odd", log_level="INFO" if sys.argv[1:] else "WARNING")
 waiting = anyio.Event()
 cancelled = anyio.Event()
 everybody = anyio.Event()

@@ -11,7 +11,7 @@ import math
 import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,11 +34,12 @@ Answer = TypeVar("Answer")
 
 END_WITHIN_S = 8.0
 """The steps of ending a process take less, each bounded."""
-LISTEN_AGAIN_S = 5.0
+LISTEN_AGAIN_S = 30.0
 CONNECT_WITHIN_S = 30.0
 CLOSED = "Connection closed"
-TERMINATED = "Session terminated"
-"""How the SDK words what it found out itself; the codes with it are also sent by servers."""
+"""How the SDK words what it found out itself; servers send the code with it too."""
+SESSION = "mcp-session-id"
+"""Of the handshake era: a server that does not know it answers 404, or 400 where it keeps less to the rules."""
 
 
 class SessionGone(ServerFailed):
@@ -54,7 +55,7 @@ class Life:
         self.ended = anyio.Event()
         self.client: Client | None = None
         self.tells = False
-        """Whether the server is sure to tell us when its tools change."""
+        """Whether news of changed tools are sure to come before the next answer; over HTTP they have their own way."""
         self.listing = anyio.Lock()
         self._entry = entry
         self._within_s = within_s
@@ -62,6 +63,7 @@ class Life:
         self._most_bytes = host.policy.answer_bytes
         self._failure = ""
         self._http_status = 0
+        self._forgotten = 0
         self._stop = anyio.Event()
         self._told_to_end = False
         self._scope = anyio.CancelScope()
@@ -124,7 +126,7 @@ class Life:
         except MCPError as exc:
             if (exc.code, exc.message) == (CONNECTION_CLOSED, CLOSED):
                 raise await self._death() from exc
-            if exc.message == TERMINATED and self._process is None:
+            if self._forgotten == 404 or (self._forgotten == 400 and "session" in exc.message.casefold()):
                 self._stop.set()
                 raise SessionGone(f"The MCP server {name} has ended our session. Call again.") from exc
             raise ServerFailed(f"The MCP server {name} refused: {exc.message}") from exc
@@ -179,6 +181,8 @@ class Life:
 
     async def _note_status(self, response: httpx2.Response) -> None:
         self._http_status = response.status_code if response.status_code >= 400 else 0
+        if SESSION in response.request.headers and self._http_status:
+            self._forgotten = self._http_status
 
     async def _serve(self, client: Client) -> None:
         self.client = client
@@ -207,22 +211,32 @@ class Life:
         if tools is None or not tools.list_changed:
             return
         if client.protocol_version not in MODERN_PROTOCOL_VERSIONS:
-            self.tells = self._process is not None  # the stream of HTTP can be lost unseen
+            self.tells = self._process is not None
             return
         while True:
             try:
-                async with client.listen(tools_list_changed=True) as changes:
-                    self.tells = bool(changes.honored.tools_list_changed)
-                    async for _ in changes:
-                        pass
-            except SubscriptionLost:
+                await self._listen(client)
+            except MCPError as exc:
+                if exc.code != CONNECTION_CLOSED:
+                    return
+            except (SubscriptionLost, httpx2.HTTPError, ExceptionGroup):
                 pass
-            except MCPError:
-                return
-            finally:
-                self.tells = False
             self._on_change()
             await anyio.sleep(LISTEN_AGAIN_S)
+
+    async def _listen(self, client: Client) -> None:
+        """Until the stream ends. Over HTTP by a client of its own: a stream that breaks ends all of its client."""
+        async with AsyncExitStack() as stack:
+            if self._process is None:
+                of_its_own = Client(self._over_http(), mode=client.protocol_version, message_handler=self._heard)
+                client = await stack.enter_async_context(of_its_own)
+            changes = await stack.enter_async_context(client.listen(tools_list_changed=True))
+            try:
+                self.tells = self._process is not None and bool(changes.honored.tools_list_changed)
+                async for _ in changes:
+                    pass
+            finally:
+                self.tells = False
 
 
 def _innermost(exc: BaseException) -> str:

@@ -87,13 +87,15 @@ class ServerProcess:
     async def _start(self) -> Process:
         log = self._open_log()
         try:
-            return await anyio.open_process(
-                [self._entry.command, *self._entry.args],
-                stderr=log,
-                cwd=self._entry.cwd,
-                env=self._environment,
-                start_new_session=True,
-            )
+            # Brief; asyncio leaves pipes and a process behind when it is cancelled in the middle of this.
+            with anyio.CancelScope(shield=True):
+                return await anyio.open_process(
+                    [self._entry.command, *self._entry.args],
+                    stderr=log,
+                    cwd=self._entry.cwd,
+                    env=self._environment,
+                    start_new_session=True,
+                )
         except FileNotFoundError as exc:
             if not self._entry.cwd.is_dir():
                 raise OSError('its "cwd" is no directory') from exc
