@@ -29,9 +29,10 @@ if TYPE_CHECKING:
         write_file,
     )
     from hermes_runtime.carriers import HostError
+    from hermes_runtime.proxies import ServerError
 
 __all__ = [
-    "HostError", "ask_user", "glue", "json_parse", "patch", "read_file", "retry", "search_files", "servers",
+    "HostError", "ServerError", "ask_user", "glue", "json_parse", "patch", "read_file", "retry", "search_files", "servers",
     "shell_quote", "terminal", "this_notebook", "web_extract", "web_search", "write_file",
 ]  # fmt: skip
 
@@ -40,7 +41,7 @@ def __getattr__(name: str) -> Any:
     """Found at first use: a kernel that calls nothing loads nothing."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "carriers" if name == "HostError" else "calls"
+    home = {"HostError": "carriers", "ServerError": "proxies"}.get(name, "calls")
     globals()[name] = getattr(import_module(f"hermes_runtime.{home}"), name)
     return globals()[name]
 

@@ -11,6 +11,7 @@
     ├── StateUnusable         the state directory cannot be written
     ├── ListenerRefused       HTTP cannot be served there, or must not
     ├── BadSettings           a setting that cannot be used (settings.py)
+    ├── ServerFailed          an MCP server that code in a cell calls: its file, its start, its death, its silence
     └── KernelError
         ├── KernelNotFound    no such kernelspec, interpreter or ipykernel
         ├── KernelStartFailed the process ended or stayed silent while starting
@@ -58,6 +59,10 @@ class StateUnusable(NotebookError):
 
 class ListenerRefused(NotebookError):
     """HTTP cannot be served at this address, or not safely."""
+
+
+class ServerFailed(NotebookError):
+    """An MCP server that code in a cell calls is not configured right, did not start, died or gave no usable answer."""
 
 
 class KernelError(NotebookError):
