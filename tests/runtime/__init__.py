@@ -1,0 +1,1 @@
+"""What code in cells asks of its host, call by call."""
