@@ -25,6 +25,7 @@ SEEK_ELSEWHERE = (
 )
 # Both end up in the answer several times over.
 ROOM = 4
+MOST_FOUND = 100_000
 
 
 class Files:
@@ -74,7 +75,7 @@ class Files:
         """Lines that match an expression, or (``target="files"``) files whose names match a glob."""
         if wrong := _not_text(pattern=pattern, path=path, file_glob=file_glob or ""):
             return _error(wrong)
-        first, count = max(0, _whole(offset, 0)), max(1, _whole(limit, 50))
+        first, count = max(0, _whole(offset, 0)), max(1, min(_whole(limit, 50), MOST_FOUND))
         around = min(max(0, _whole(context, 0)), first + count + 1000)
         by_name = target in ("files", "find")
         query = Query(pattern, path, by_name, file_glob or None, count, first, output_mode, around)

@@ -20,8 +20,8 @@ class Collected(Protocol):
     """The offset at which a next search goes on."""
 
     @abstractmethod
-    def take(self, rows: list[Row], *, anew: bool = False) -> None:
-        """Add the rows; ``anew``: instead of all earlier ones."""
+    def take(self, rows: list[Row]) -> None:
+        """Add the rows."""
 
     @abstractmethod
     def answer(self) -> dict[str, Any]:
@@ -42,7 +42,7 @@ class Lines:
         self._matches: list[dict[str, Any]] = []
         self._last: Row | None = None
 
-    def take(self, rows: list[Row], *, anew: bool = False) -> None:
+    def take(self, rows: list[Row]) -> None:
         for row in rows:
             # Between lines that are not neighbours the program would print a line of its own.
             apart = self._with_context and self._last is not None and not _follows(row, self._last)
@@ -80,15 +80,13 @@ class Names:
         self._room = room
         self._names: list[str] = []
 
-    def take(self, rows: list[Row], *, anew: bool = False) -> None:
-        if anew:
-            self._names, self.full = [], False
+    def take(self, rows: list[Row]) -> None:
         for row in rows:
             if len(self._names) >= self.wanted or self._room < 0:
                 self.full = True
                 return
             self._names.append(row.path.decode(errors="replace"))
-            self._room -= 0 if anew else len(self._names[-1])
+            self._room -= len(self._names[-1])
 
     def answer(self) -> dict[str, Any]:
         page = self._names[self._offset :]
@@ -106,7 +104,7 @@ class Counts:
         self._room = room
         self._counts: dict[str, int] = {}
 
-    def take(self, rows: list[Row], *, anew: bool = False) -> None:
+    def take(self, rows: list[Row]) -> None:
         for row in rows:
             if len(self._counts) >= self.wanted or self._room < 0:
                 self.full = True

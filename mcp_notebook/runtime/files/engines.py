@@ -54,7 +54,7 @@ class Engine:
     def of(cls, environment: Mapping[str, str], workspace: Path) -> "Engine":
         """That of a session: a ripgrep in the workspace is not run, for a sandboxed kernel could have put it there."""
         found = shutil.which("rg", path=environment.get("PATH", ""))
-        if found and Path(found).resolve().is_relative_to(workspace):
+        if found and (not Path(found).is_absolute() or Path(found).resolve().is_relative_to(workspace)):
             found = None
         return cls(found, {"PATH": environment.get("PATH", "")})
 

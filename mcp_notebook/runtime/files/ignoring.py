@@ -109,7 +109,8 @@ def parse(line: str) -> Rule | None:
     if not line.endswith("\\ "):
         line = line.rstrip()
     ignores = not line.startswith("!")
-    line = line.removeprefix("!")
+    # Alone, an exclamation mark stands for everything.
+    line = line.removeprefix("!") if line != "!" else "**"
     directories_only = line.endswith("/")
     line = line.removesuffix("/")
     if not line:

@@ -12,14 +12,16 @@ from typing import Any
 
 NEW_ONLY = "New lint errors introduced by this edit (pre-existing errors filtered out):\n"
 OLD_ONLY = "Pre-existing lint errors — this edit didn't introduce new ones but the file is still broken."
+DEEPEST_YAML = 500
 
 
-class _NotInstalled(Exception):
-    """The library that parses this is absent."""
+class _Unchecked(Exception):
+    """Nothing can be said of the text; the message says why."""
 
 
-def _python(text: str) -> None:
-    ast.parse(text)
+def _json(text: str) -> None:
+    # A long number is good JSON, though Python would make no int of it.
+    json.loads(text, parse_int=str)
 
 
 def _yaml(text: str) -> None:
@@ -27,16 +29,22 @@ def _yaml(text: str) -> None:
     try:
         import yaml
     except ImportError as exc:
-        raise _NotInstalled from exc
+        raise _Unchecked("No linter available for YAML (missing dependency)") from exc
+    # Its time grows with the square of the brackets that are open.
+    depth = 0
+    for char in text:
+        depth += (char in "[{") - (char in "]}")
+        if depth > DEEPEST_YAML:
+            raise _Unchecked("Too deeply nested to check")
     for _ in yaml.parse(text):
         pass
 
 
 PARSERS: dict[str, tuple[Callable[[str], object], int]] = {
-    ".py": (_python, 1_000_000),
-    ".json": (json.loads, 20_000_000),
-    ".yaml": (_yaml, 200_000),
-    ".yml": (_yaml, 200_000),
+    ".py": (ast.parse, 500_000),
+    ".json": (_json, 20_000_000),
+    ".yaml": (_yaml, 100_000),
+    ".yml": (_yaml, 100_000),
     ".toml": (tomllib.loads, 500_000),
 }
 """By suffix: what raises if the text does not parse, and the longest text that it is given."""
@@ -52,7 +60,7 @@ def refusal(name: str, text: str) -> str | None:
         return None
     try:
         problem = _problem(suffix, text)
-    except _NotInstalled:
+    except _Unchecked:
         return None
     if not problem:
         return None
@@ -62,21 +70,18 @@ def refusal(name: str, text: str) -> str | None:
     )
 
 
-def verdict(name: str, text: str, before: Callable[[], str | None] = lambda: None) -> dict[str, Any]:
-    """The ``lint`` of an answer; what was wrong in the text ``before`` is told apart."""
+def verdict(name: str, text: str, before: str | None = None) -> dict[str, Any]:
+    """The ``lint`` of an answer; what was wrong with the text ``before`` is told apart."""
     suffix = suffix_of(name)
     if suffix not in PARSERS:
         return {"status": "skipped", "message": f"No linter for {suffix} files"}
-    if len(text) > PARSERS[suffix][1]:
-        return {"status": "skipped", "message": f"Too long to check: more than {PARSERS[suffix][1]:,} characters"}
     try:
         problem = _problem(suffix, text)
-    except _NotInstalled:
-        return {"status": "skipped", "message": f"No linter available for {suffix} (missing dependency)"}
+    except _Unchecked as exc:
+        return {"status": "skipped", "message": str(exc)}
     if not problem:
         return {"status": "ok", "output": ""}
-    earlier = before()
-    old = set(_lines(_problem(suffix, earlier))) if earlier is not None else set()
+    old = _lines(_problem_before(suffix, before)) if before is not None else []
     new = [line for line in problem.splitlines() if line.strip() and line.strip() not in old]
     if not old:
         return {"status": "error", "output": problem}
@@ -94,21 +99,30 @@ def _lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
+def _problem_before(suffix: str, text: str) -> str:
+    try:
+        return _problem(suffix, text)
+    except _Unchecked:
+        return ""
+
+
 def _problem(suffix: str, text: str) -> str:
-    """What the parser says; empty if nothing, or if the text is too long for it."""
+    """What the parser says; empty if nothing."""
     parse, longest = PARSERS[suffix]
     if len(text) > longest:
-        return ""
+        raise _Unchecked(f"Too long to check: more than {longest:,} characters")
     try:
         parse(text)
-    except _NotInstalled:
+    except _Unchecked:
         raise
+    except (RecursionError, MemoryError) as exc:
+        raise _Unchecked("Too deeply nested to check") from exc
     except json.JSONDecodeError as exc:
         return f"JSONDecodeError: {exc.msg} (line {exc.lineno}, column {exc.colno})"
     except SyntaxError as exc:
         where = f" (line {exc.lineno}, column {exc.offset})" if exc.lineno else ""
         return f"{type(exc).__name__}: {exc.msg}{where}"
-    # Whatever a parser raises says that it cannot read this: nesting that is too deep, a lone surrogate.
+    # Parsers have errors of their own; whatever it is, it says that they cannot read this.
     except Exception as exc:
         kind = "YAMLError" if type(exc).__module__.startswith("yaml") else type(exc).__name__
         return f"{kind}: {exc}"

@@ -16,8 +16,8 @@ Span = tuple[int, int]
 
 NOT_FOUND = "Could not find a match for old_string in the file"
 # Looking for likely lines takes time with the square of what is compared.
-_COMPARED_LINES = 10_000
-_COMPARED_CHARS = 500
+_COMPARED_CHARS = 20_000_000
+_LONGEST_LINE = 500
 _SUGGESTED = 3
 _AROUND = 2
 
@@ -52,10 +52,10 @@ def replace(text: str, old: str, new: str, *, everywhere: bool = False) -> str:
 
 def likely(text: str, old: str) -> str:
     """The sections of the text that most resemble the first line of what was not found, to be added to the error."""
-    lines = text.splitlines()
     wanted = next((line.strip() for line in old.splitlines() if line.strip()), "")
-    if not wanted or len(lines) > _COMPARED_LINES or len(wanted) > _COMPARED_CHARS:
+    if not wanted or len(wanted) > _LONGEST_LINE or len(wanted) * len(text) > _COMPARED_CHARS:
         return ""
+    lines = text.splitlines()
     scored = sorted(_likenesses(wanted, lines), key=lambda pair: -pair[0])[:_SUGGESTED]
     height = len(old.splitlines()) + _AROUND
     sections = [(max(0, at - _AROUND), min(len(lines), at + height)) for _, at in scored]
@@ -69,7 +69,7 @@ def likely(text: str, old: str) -> str:
 def _likenesses(wanted: str, lines: list[str]) -> Iterator[tuple[float, int]]:
     for number, line in enumerate(lines):
         line = line.strip()
-        if not line or len(line) > _COMPARED_CHARS:
+        if not line or len(line) > _LONGEST_LINE:
             continue
         matcher = SequenceMatcher(None, wanted, line)
         # The quick ratios are upper bounds.

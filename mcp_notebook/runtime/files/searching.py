@@ -65,6 +65,8 @@ class Search:
     engine: Engine
     collected: Collected
     unreadable: int = 0
+    newest: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
+    """Files by the time of their last change, as yet unsorted."""
     text: dict[bytes, bool] = field(default_factory=dict)
     """Of the files of a batch in which something was found: whether they are text."""
 
@@ -80,19 +82,29 @@ class Search:
             self.text.clear()
             paths = [prefix + os.fsencode("/".join(each.parts)) for each in batch]
             done, complaints = await self.engine.run(self.query.pattern, mode, context, paths, root, self._take)
-            if done == 2:
-                self.unreadable += len(complaints.splitlines())
             if self.collected.full:
                 return
+            if done == 2:
+                self.unreadable += len(complaints.splitlines())
+            elif done not in (0, 1):
+                self.walk.problems.append(f"the program that searches ended with {done}")
 
     async def names(self) -> None:
         """Collect the files themselves, those that were changed last first."""
         steps = _batches(self.walk)
-        newest: list[tuple[int, tuple[str, ...]]] = []
         while (batch := await run_sync(next, steps, None)) is not None:
-            times = [(-each.modified_ns, each.parts) for each in batch]
-            newest = heapq.nsmallest(self.collected.wanted + 1, [*newest, *times])
-            self.collected.take([Row(os.fsencode(self._shown(parts)), 0, "") for _, parts in newest], anew=True)
+            self.newest += [(-each.modified_ns, each.parts) for each in batch]
+            if len(self.newest) > 2 * self.collected.wanted + LOOKED_AT:
+                await run_sync(self._sort)
+
+    def _sort(self) -> None:
+        self.newest = heapq.nsmallest(self.collected.wanted + 1, self.newest)
+
+    async def end(self) -> None:
+        """Collect what only the whole search tells."""
+        if self.newest:
+            await run_sync(self._sort)
+            self.collected.take([Row(os.fsencode(self._shown(parts)), 0, "") for _, parts in self.newest])
 
     async def _take(self, rows: list[Row]) -> bool:
         kept = []
@@ -136,6 +148,7 @@ async def search(query: Query, workspace: Workspace, engine: Engine, room: int) 
     running = Search(query, place, walk, engine, _collected(query, room))
     with anyio.move_on_after(SEARCH_S) as time:
         await (running.names() if query.files else running.content())
+    await running.end()
     return _answer(running, in_time=not time.cancelled_caught)
 
 
@@ -159,7 +172,7 @@ def _answer(running: Search, *, in_time: bool) -> dict[str, Any]:
     problems = running.walk.problems
     if count := len(problems) + running.unreadable:
         first = f", the first: {problems[0]}" if problems else ""
-        answer["warning"] = f"{count} files or directories could not be read{first}"
+        answer["warning"] = f"At least {count} files or directories could not be read{first}"
     if not answer["total_count"] and not running.query.files and _has_newline(running.query.pattern):
         answer["warning"] = LINES_ONLY
     return answer

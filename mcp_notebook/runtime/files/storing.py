@@ -24,8 +24,7 @@ class Stored:
         """What the parser of such files says; ``compared`` with what it said of the text before."""
         if not compared or self.before is None:
             return lint.verdict(self.name, self.text)
-        before = self.before.text
-        return lint.verdict(self.name, self.text, lambda: before)
+        return lint.verdict(self.name, self.text, self.before.text)
 
 
 def store(place: Place, name: str, content: str, before: texts.Text | None = None) -> Stored:
