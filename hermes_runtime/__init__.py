@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from hermes_runtime.proxies import ServerError
 
 __all__ = [
-    "HostError", "ServerError", "ask_user", "glue", "json_parse", "patch", "read_file", "retry", "search_files", "servers",
-    "shell_quote", "terminal", "this_notebook", "web_extract", "web_search", "write_file",
+    "HostError", "ServerError", "ask_user", "glue", "json_parse", "patch", "read_file", "retry", "search_files",
+    "servers", "shell_quote", "terminal", "this_notebook", "web_extract", "web_search", "write_file",
 ]  # fmt: skip
 
 

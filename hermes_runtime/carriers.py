@@ -190,18 +190,21 @@ def configure(directory: str, ask: Callable[[str], str]) -> None:
 def current() -> Outside | SocketCarrier | StdinCarrier:
     """What carries calls, found at the first one: one for all threads."""
     global _carrier
-    if not isinstance(_carrier, Outside) or not _directory:
+    if not _directory or not isinstance(_carrier, Outside):
         return _carrier
-    with _finding:
-        if not isinstance(_carrier, Outside):
-            return _carrier
-        with contextlib.suppress(FileNotFoundError):
-            place = json.loads(Path(_directory, wire.PLACE).read_text())
-            if place["carrier"] == "stdin" and _ask is not None:
-                _carrier = StdinCarrier(_ask, place["token"])
-            else:
-                _carrier = SocketCarrier(str(Path(_directory, wire.SOCKET)), place["token"])
+    with _finding:  # another thread may have been faster
+        _carrier = _found() if isinstance(_carrier, Outside) else _carrier
     return _carrier
+
+
+def _found() -> Outside | SocketCarrier | StdinCarrier:
+    try:
+        place = json.loads(Path(_directory, wire.PLACE).read_text())
+    except FileNotFoundError:
+        return Outside()
+    if place["carrier"] == "stdin" and _ask is not None:
+        return StdinCarrier(_ask, place["token"])
+    return SocketCarrier(str(Path(_directory, wire.SOCKET)), place["token"])
 
 
 def _is_open(connection: socket.socket) -> bool:

@@ -118,7 +118,8 @@ async def _answer_over_stdin(kernel: Kernel, answer: door.Answer) -> None:
             with suppress(KernelError):
                 await kernel.input_reply(f"{mark} {answered.decode()}")
 
-    with sending, asked:
+    async def take_turns() -> None:
+        nonlocal number, scope
         async with anyio.create_task_group() as tasks:
             async for each in asked:
                 mark, _, line = (each or "").partition(" ")
@@ -128,3 +129,9 @@ async def _answer_over_stdin(kernel: Kernel, answer: door.Answer) -> None:
                 number, scope = mark, anyio.CancelScope()
                 if each is not None:
                     tasks.start_soon(carry_out, scope, mark, line)
+
+    with sending, asked:
+        try:
+            await take_turns()
+        finally:
+            kernel.on_call(lambda _line: None)

@@ -30,9 +30,8 @@ async def session(sessions: Sessions) -> AsyncIterator[Session]:
 
 
 def place_of(session: Session) -> Path:
-    """The directory of its kernel."""
-    directory = session._life.kernel().directory  # noqa: SLF001 - what an attacker of the same user finds in /tmp
-    return directory
+    """The directory of its kernel, which an attacker of the same user finds."""
+    return session._life.kernel().directory
 
 
 def said_to(session: Session, line: bytes) -> bytes:
@@ -142,8 +141,8 @@ async def test_a_request_of_100_mb(session: Session) -> None:
 async def test_an_answer_that_is_too_large(settings: Settings) -> None:
     """Is not sent: what is asked for less is."""
     async with alone(replace(settings, runtime=Policy(answer_bytes=30_000))) as session:
-        source = "from hermes_runtime import *\ntry: this_notebook()\nexcept HostError as exc: print(exc)\nterminal('echo fine')"
-        said = text_of(await ran(session, f"{source}  # {'x' * 30_000}"))
+        source = "from hermes_runtime import *\ntry: this_notebook()\nexcept HostError as exc: print(exc)\n"
+        said = text_of(await ran(session, f"{source}terminal('echo fine')  # {'x' * 30_000}"))
         assert "more than the 30,000 that are allowed" in said
         assert "fine" in said
 

@@ -86,7 +86,7 @@ async def test_an_interrupt_ends_the_call(session: Session, tmp_path: Path) -> N
     await session.interrupt()
     assert execution.status == "interrupted"
     assert await printed(session, "terminal('echo fine')['output']") == "'fine'"
-    if session._options.policy.carrier == "socket":  # noqa: SLF001 - stdin cannot tell that nobody waits any more
+    if session._options.policy.carrier == "socket":  # stdin cannot tell that nobody waits any more
         with anyio.fail_after(20):
             while psutil.pid_exists(int(pid_file.read_text())):
                 await anyio.lowlevel.checkpoint()
@@ -101,7 +101,7 @@ task = asyncio.ensure_future(slow())
 await asyncio.sleep(0.1)
 task.cancel()
 """
-    if session._options.policy.carrier == "socket":  # noqa: SLF001 - over stdin the next call waits for its turn
+    if session._options.policy.carrier == "socket":  # over stdin the next call waits for its turn
         assert await printed(session, source) == "True"
         assert await printed(session, "terminal('echo fine')['output']") == "'fine'"
 
@@ -118,7 +118,7 @@ if child == 0:
 os.waitpid(child, 0)
 print(os.read(reading, 100), terminal("echo parent")["output"])
 """
-    if session._options.policy.carrier == "socket":  # noqa: SLF001
+    if session._options.policy.carrier == "socket":
         assert await printed(session, source) == "b'child' parent"
 
 

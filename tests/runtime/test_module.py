@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from mcp_notebook.kernels.launch import RUNTIME
 from mcp_notebook.session import Session
@@ -91,6 +93,7 @@ async def test_another_environment_has_it(sessions: Sessions, other_environment:
         assert await printed(session, "from hermes_tools import terminal; terminal('echo hi')['output']") == "'hi'"
 
 
+@pytest.mark.filterwarnings("ignore:Passing unrecognized arguments:DeprecationWarning")
 async def test_a_kernel_without_python_says_that_it_has_none(sessions: Sessions) -> None:
     """In its status, which open_session's answer and control_kernel give."""
     async with opened(sessions, kernel="bash") as session:
@@ -107,13 +110,11 @@ def test_its_source_is_understood_by_python_3_9() -> None:
 
 async def test_outside_of_any_server_it_says_what_it_needs(sessions: Sessions, tmp_path: Path) -> None:
     """A notebook that uses it, run elsewhere: by the installed package, in a kernel that no server of ours started."""
-    from nbclient import NotebookClient
-    import nbformat
-
     async with opened(sessions) as session:
         await printed(session, "from hermes_runtime import terminal; terminal('true')")
         saved = (await session.save("elsewhere.ipynb")).paths[-1]
-    client = NotebookClient(nbformat.read(saved, as_version=4), kernel_name="python3", allow_errors=True)
+    node = nbformat.read(saved, as_version=4)  # type: ignore[no-untyped-call]  # nbformat is not annotated
+    client = NotebookClient(node, kernel_name="python3", allow_errors=True)
     await client.async_execute(cwd=str(tmp_path))
     (error,) = client.nb.cells[0].outputs
     assert error["ename"] == "HostError"
