@@ -4,7 +4,6 @@ import ast
 import contextlib
 import inspect
 import io
-import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
