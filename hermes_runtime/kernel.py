@@ -13,6 +13,8 @@ Message formats are those of https://jupyter-client.readthedocs.io/en/stable/mes
   ``["interrupted"]`` says whether an interrupt reached the cell's code;
 - ``parent_header["mcp_notebook"]["iopub"]`` of an ``input_request`` is that number at the time of asking, and
   ``["input"]`` the number of the call of ``input()``;
+  ``["call"]`` is true where a runtime call asks, whose carrier is this channel: its prompt is a line of
+  ``hermes_runtime.wire``;
 - ``mcp_notebook_request`` on the control channel, ``{"call": name, "args": {...}}``, is answered by
   ``mcp_notebook_reply``, ``{"status": "ok", "value": ...}`` or ``{"status": "error", "message": ...}``,
   also while a cell runs; what ``call_replay`` answers has frames of IOPub messages as its buffers.
@@ -26,11 +28,12 @@ import sys
 import threading
 import types
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import zmq
 
-from hermes_runtime import lean
+from hermes_runtime import carriers, lean
 from hermes_runtime.interrupts import Interrupts
 from hermes_runtime.iopub import Outgoing
 from hermes_runtime.ring import Executions, Replay, replay
@@ -69,6 +72,7 @@ def install(kernel: Any, is_lean: bool = True) -> None:
     half.follow_children()
     half.keep_streams_open()
     half.give_threads_their_cell()
+    carriers.configure(half.files(), half.ask_host)
     half.guard_interrupts()
     half.answer_control()
     pack_any_text(kernel.session)
@@ -83,6 +87,7 @@ class KernelHalf:
         self.executions = Executions()
         self.pid = os.getpid()
         self.interrupts = Interrupts(kernel)
+        self.calling = threading.local()
         self.modules: dict[str, types.ModuleType] = {}
         both = {"stdout": sys.stdout, "stderr": sys.stderr}
         self.streams: dict[str, Any] = {name: s for name, s in both.items() if hasattr(s, "pub_thread")}
@@ -110,17 +115,32 @@ class KernelHalf:
         ask = self.kernel._input_request
 
         def counted(prompt: str, ident: Any, parent: dict[str, Any], password: bool = False) -> Any:
-            for stream in (sys.stdout, sys.stderr):
+            call = getattr(self.calling, "now", False)
+            for stream in () if call else (sys.stdout, sys.stderr):
                 if stream is not None:
                     stream.flush()
             self.executions.asked += 1
-            ours = {"iopub": self.outgoing.scheduled, "input": self.executions.asked}
+            ours = {"iopub": self.outgoing.scheduled, "input": self.executions.asked, "call": call}
             asked = {"prompt": str(prompt), "password": password, **ours}
             header = {**parent["header"], "mcp_notebook": ours}
             with self.executions.wait_for_input(header["msg_id"], asked):
                 return ask(prompt, ident, {**parent, "header": header}, password=password)
 
         self.kernel._input_request = counted
+
+    def ask_host(self, line: str) -> str:
+        """Carry a runtime call over the stdin channel, and its answer back."""
+        self.calling.now = True
+        try:
+            return str(self.kernel.raw_input(line))
+        finally:
+            self.calling.now = False
+
+    def files(self) -> str:
+        """The directory of the connection file, or "" for a kernel that has none."""
+        from ipykernel.kernelapp import IPKernelApp
+
+        return str(Path(IPKernelApp.instance().abs_connection_file).parent) if IPKernelApp.initialized() else ""
 
     def follow_executions(self) -> None:
         execute_request = self.kernel.shell_handlers["execute_request"]

@@ -159,6 +159,8 @@ class _Daemon:
         """Look twice: whoever came and went in between may come again."""
         served = None
         while True:
+            while self._sessions.all():
+                await self._sessions.one_ends()
             await anyio.sleep(self._settings.idle_exit_s)
             idle = not (self._doors.said or self._sessions.all() or self._listener.connections)
             if idle and served == self._listener.served:

@@ -12,6 +12,8 @@ import anyio
 
 from mcp_notebook.kernels.base import Kernel, Reply
 from mcp_notebook.outputs import Message, Output, OutputCollector
+from mcp_notebook.questions import Declined, Question
+from mcp_notebook.runtime import Made
 from mcp_notebook.spill import SpilledText
 
 Status = Literal["queued", "running", "waiting_for_input", "ok", "error", "interrupted", "cancelled", "dead", "unknown"]
@@ -52,6 +54,11 @@ class Execution:
         self.place = 0
         """Its place among all executions of the session."""
         self.on_change: Callable[[], None] = _nothing
+        self.made = Made()
+        """The runtime calls that its code has made."""
+        self.question: Question | None = None
+        """What its code asks the user, where that is no ``input()``."""
+        self._given: list[Any] = []
         self._collector = collector
         self._began: float | None = None
         self._ended: float | None = None
@@ -180,6 +187,35 @@ class Execution:
     def ask(self, prompt: str, password: bool) -> None:
         self.prompt, self.password = prompt, password
         self.change("waiting_for_input")
+
+    async def ask_user(self, question: Question) -> Any:
+        """Wait for the user's answer, which ``give`` brings.
+
+        Raises:
+            Declined: there will be none.
+        """
+        self.question, self._given = question, []
+        self.ask(str(question), password=False)
+        try:
+            while not self._given:
+                await self.changed()
+        finally:
+            self.question = None
+            if self.status == "waiting_for_input":
+                self.answered()
+        if isinstance(self._given[0], Declined):
+            raise self._given[0]
+        return self._given[0]
+
+    def give(self, answer: Any) -> None:
+        """The answer to ``question``, as text or as its value; Declined where there is none.
+
+        Raises:
+            BadRequest: it does not fit, and the question stays.
+        """
+        assert self.question is not None
+        self._given = [answer if isinstance(answer, Declined) else self.question.parsed(answer)]
+        self.answered()
 
     def answered(self) -> None:
         self.prompt, self.password = None, False

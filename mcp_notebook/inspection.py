@@ -3,14 +3,13 @@
 import itertools
 import json
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
 
-import hermes_runtime
 from mcp_notebook.errors import BadRequest
 from mcp_notebook.kernels.base import Kernel
+from mcp_notebook.kernels.launch import RUNTIME
 
 MOST_BYTES = 24_000
 """Of JSON, which is sent twice, as text and as structured content."""
@@ -55,7 +54,7 @@ def _size(value: object) -> int:
 
 @lru_cache(maxsize=1)
 def _source() -> str:
-    return Path(hermes_runtime.__file__).with_name("variables.py").read_text(encoding="utf-8")
+    return (RUNTIME / "variables.py").read_text(encoding="utf-8")
 
 
 def _encodable(value: Any) -> Any:

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ class Recalled:
     metadata: NotebookNode
     executions: dict[str, dict[str, Any]]
     ran: dict[str, Ran]
+    made: dict[str, dict[str, Any]]
+    """The runtime calls of executions that have not ended."""
     requests: dict[str, dict[str, Any]]
     runs: dict[str, dict[str, Any]]
     lineage: int = 1
@@ -110,7 +112,12 @@ class Ledger:
 
     def ended(self, execution: Execution, ran: Ran | None, cell: NotebookNode | None) -> None:
         """The cell, if there still is one, shows what it gave."""
-        self._put(_execution_entry(execution) | self._ran_entry(execution, ran) | self._cell_entry(cell))
+        made = {f"made/{execution.id}": None} if execution.made.ended else {}
+        self._put(_execution_entry(execution) | self._ran_entry(execution, ran) | self._cell_entry(cell) | made)
+
+    def called(self, execution: Execution) -> None:
+        """A runtime call of the running execution has ended; its cell has them all at its own end."""
+        self._put({f"made/{execution.id}": asdict(execution.made)})
 
     def forgotten(self, execution_id: str) -> None:
         self._put({f"execution/{execution_id}": None})
@@ -245,6 +252,7 @@ def recall(directory: Path) -> Recalled | None:
         cells=[cells[cell_id] for cell_id in _order(found) if cell_id in cells],
         metadata=_node(metadata),
         executions=dict(sorted(_under("execution", found), key=lambda item: int(item[1]["place"] or 1 << 40))),
+        made=dict(_under("made", found)),
         ran={key: Ran(**value) for key, value in _under("ran", found)},
         requests=dict(_under("request", found)),
         runs=dict(_under("run", found)),

@@ -4,15 +4,16 @@ There is no silent replacement: a kernel that died stays dead until somebody res
 the document.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import anyio
 
 from mcp_notebook.errors import BadRequest, KernelDied, KernelError
 from mcp_notebook.execution import Execution
 from mcp_notebook.kernels.base import Exit, Kernel, KernelInfo, Tasks
+from mcp_notebook.questions import Question
 from mcp_notebook.queue import ExecutionQueue, OnExecution, OnSent
 
 LAST_CELL_S = 1.0
@@ -28,6 +29,8 @@ AFTER_DEATH = (
 )
 
 State = Literal["starting", "idle", "busy", "waiting_for_input", "dead", "shutdown"]
+Attend = Callable[..., Coroutine[Any, Any, None]]
+"""Answers the calls of a kernel: takes it, and ``task_status``."""
 StartKernel = Callable[[str | None, Path, Tasks], Awaitable[Kernel]]
 """Starts the kernel of that name in that directory; the task group owns its watcher."""
 
@@ -45,7 +48,9 @@ class KernelLife:
         on_late: OnExecution,
         on_death: Callable[[], None],
         on_sent: OnSent,
+        attend: Attend,
     ) -> None:
+        """``attend`` is started for each kernel before its first cell, and cancelled at its end."""
         self.number = 0
         """Which life this is, from 1; cells of other lives are stale."""
         self.death: str | None = None
@@ -54,6 +59,8 @@ class KernelLife:
         self._tasks = tasks
         self._queue = ExecutionQueue(on_begin, on_end, on_late, on_sent)
         self._on_death = on_death
+        self._attend = attend
+        self._asking = anyio.Lock()
         self._kernel: Kernel | None = None
         self._absence = NOT_STARTED
         """Why there is no kernel, and what to do."""
@@ -182,6 +189,14 @@ class KernelLife:
             raise BadRequest(f"Execution {execution_id} does not wait for input.")
         await self._queue.answer(self.kernel(), text)
 
+    async def ask_user(self, question: str, schema: Mapping[str, Any]) -> Any:
+        """Have the user answer what the running cell asks, one question at a time. Raises BadRequest: none runs."""
+        async with self._asking:
+            running = self._queue.running
+            if running is None:
+                raise BadRequest("No cell runs that could ask.")
+            return await running.ask_user(Question(question, schema))
+
     async def _start(self, name: str | None, cwd: Path) -> KernelInfo:
         self._starting, self._absence = True, NOT_STARTED
         try:
@@ -236,6 +251,7 @@ class KernelLife:
     async def _run_until_dead(self, kernel: Kernel) -> str:
         """Returns how it died, and what was running."""
         async with anyio.create_task_group() as tasks:
+            await tasks.start(self._attend, kernel)
             tasks.start_soon(self._queue.work, kernel)
             how = await kernel.wait_dead()
             running = self._queue.running

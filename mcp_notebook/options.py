@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mcp_notebook import files
+from mcp_notebook.policy import Policy
 
 LOCAL = "local"
 """The principal that is the user of this process, as whoever comes without one is."""
@@ -42,6 +43,9 @@ class SessionOptions:
     outlives_server: bool = False
     """Whether kernel and session go on when this server ends."""
     on_change: OnChange = field(default=lambda _handle, _cell_id: None)
+    policy: Policy = field(default_factory=Policy)
+    client_environment: Callable[[], Mapping[str, str]] = field(default=dict)
+    """The whole environment of the client that uses it."""
     check_free: Callable[[files.Pair], None] = field(default=lambda _pair: None)
     """Raises FileRefused for files that another session has."""
 

@@ -36,6 +36,8 @@ class Policy:
     """A JSON file with ``mcpServers``, as Claude and Cursor have it; relative to the workspace."""
     hermes: str = ""
     """The Python in which hermes-agent is installed: its own tools then answer the calls that it has."""
+    carrier: str = "socket"
+    """How calls reach the host: over a unix ``socket``, or Jupyter's ``stdin`` channel."""
     record_arguments: bool = False
     """Whether arguments and results of calls are kept too, in the notebook and the journal."""
 

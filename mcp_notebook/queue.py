@@ -150,6 +150,9 @@ class ExecutionQueue:
                 "The cell asks for a password, which is never passed as an argument:"
                 " call control_kernel(action='interrupt') and let the code read it from a safe place."
             )
+        if execution.question is not None:
+            execution.give(text)
+            return execution
         await kernel.input_reply(text)
         execution.answered()
         return execution

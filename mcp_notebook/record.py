@@ -14,6 +14,7 @@ from mcp_notebook.execution import Execution
 from mcp_notebook.ledger import Recalled
 from mcp_notebook.notebook import Notebook, revision
 from mcp_notebook.outputs import Displays, OutputCollector
+from mcp_notebook.runtime import Made
 from mcp_notebook.spill import SpilledText
 
 REMEMBERED = 500
@@ -72,6 +73,8 @@ class Record:
         for execution_id, data in recalled.executions.items():
             execution = Execution(data["cell"], data["source"], data["revision"], self._collector(), execution_id)
             execution.go_on_from(data)
+            if execution_id in recalled.made:
+                execution.made = Made(**recalled.made[execution_id])
             self._executions[execution_id] = self._latest[execution.cell_id] = execution
             if execution.place:
                 self._shown[execution.cell_id] = execution

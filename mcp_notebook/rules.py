@@ -169,7 +169,8 @@ def show(notebook: Notebook, execution: Execution) -> None:
     cell["outputs"] = execution.outputs
     cell["execution_count"] = execution.execution_count
     cell["metadata"]["execution"] = from_dict(execution.timings)  # type: ignore[no-untyped-call]  # nbformat is not annotated
-    cell["metadata"]["mcp_notebook"] = from_dict({"executed": execution.revision})  # type: ignore[no-untyped-call]
+    calls = {"calls": execution.made.ended} if execution.made.ended else {}
+    cell["metadata"]["mcp_notebook"] = from_dict({"executed": execution.revision} | calls)  # type: ignore[no-untyped-call]
 
 
 def kernel_of(notebook: Notebook) -> str | None:

@@ -18,6 +18,7 @@ from mcp_notebook.choice import KernelChoice
 from mcp_notebook.document import Document
 from mcp_notebook.errors import BadRequest, UnknownCell, UnknownExecution
 from mcp_notebook.execution import Execution
+from mcp_notebook.hosting import SessionHost, answer_calls
 from mcp_notebook.identity import ProcessId
 from mcp_notebook.inspection import inspect_kernel
 from mcp_notebook.kernels.base import Kernel, KernelInfo, Tasks
@@ -25,9 +26,11 @@ from mcp_notebook.ledger import Ledger, Recalled
 from mcp_notebook.life import KernelLife, StartKernel
 from mcp_notebook.limit import OutputLimit
 from mcp_notebook.options import Saved, SessionOptions
+from mcp_notebook.questions import Declined
 from mcp_notebook.record import Record
 from mcp_notebook.requests import Requests
 from mcp_notebook.runs import RUN, Run, Runs
+from mcp_notebook.runtime import Runtime
 from mcp_notebook.session_view import SessionView
 from mcp_notebook.state import leave
 
@@ -71,7 +74,10 @@ class Session(SessionView):
             on_late=lambda execution: self._record.show(execution),
             on_death=lambda: self._changed(None),
             on_sent=lambda execution, msg_id: self._ledger.sent(execution, msg_id, self._record.ran(execution)),
+            attend=lambda kernel, **told: answer_calls(self._runtime, options.policy, kernel, **told),
         )
+        host = SessionHost(options, self._life, self._ledger, self.as_data)
+        self._runtime = Runtime(host, host)
         self._record = Record(self.notebook, options.directory, options.spill_over_chars, self._ledger.forgotten)
         self._limit = OutputLimit(self._record, options.output_limit_bytes, options.spill_over_chars)
         self._requests: Requests[Execution | Run] = Requests(
@@ -107,9 +113,10 @@ class Session(SessionView):
         self._life.adopt(kernel, kernel_facts["life"], kernel_facts["death"], sent)
         self._changed(None)
 
-    def leave(self) -> None:
+    async def leave(self) -> None:
         """This server ends, and another one goes on with the session: call before the tasks are cancelled."""
         self._life.leave()
+        await self._runtime.leave()
         self._record.close()
         self._ledger.close()
 
@@ -254,6 +261,7 @@ class Session(SessionView):
     async def end(self) -> None:
         """End the kernel and close what the session holds open."""
         await self._life.shutdown()
+        await self._runtime.end()
         self._record.close()
         self._ledger.remove()
         leave(self._options.directory)
@@ -276,21 +284,19 @@ class Session(SessionView):
         await self._life.cancel(execution)
 
     async def answer(self, text: str, execution_id: str | None = None) -> None:
-        """Give the waiting ``input()`` its line. Raises BadRequest when none waits."""
+        """Give the waiting ``input()`` its line, or a question its answer. Raises BadRequest when none waits."""
         await self._life.answer(text, execution_id)
+
+    def decline(self, execution: Execution) -> None:
+        """The user does not answer its question."""
+        if execution.question is not None:
+            execution.give(Declined("The user declined to answer."))
 
     async def inspect(self, name: str | None) -> dict[str, Any]:
         """What is defined in the kernel; one variable in depth. Raises BadRequest, KernelError."""
         return await inspect_kernel(self._life.kernel(), name)
 
     # The file
-
-    def show_running(self) -> Execution | None:
-        """Put what the running execution has given so far into its cell; returns it."""
-        running = self._life.running
-        if running is not None:
-            self._record.show(running)
-        return running
 
     async def refresh(self) -> list[str]:
         """Merge in what was changed on disk; returns what is to be said of it. Raises FileRefused."""

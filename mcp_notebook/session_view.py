@@ -98,6 +98,20 @@ class SessionView:
         marks = {cell_id: f"stale: {why}" for cell_id, why in self.stale().items()}
         return marks | {execution.cell_id: execution.status for execution in self.pending}
 
+    def show_running(self) -> Execution | None:
+        """Put what the running execution has given so far into its cell; returns it."""
+        running = self._life.running
+        if running is not None:
+            self._record.show(running)
+        return running
+
+    def as_data(self) -> dict[str, Any]:
+        """The whole notebook, for code in its cells."""
+        self.show_running()
+        path = str(self.path) if self.path is not None else None
+        where = {"session": self.handle, "path": path, "workspace": str(self.workspace)}
+        return where | {"notebook": self.notebook.node}
+
     def status(self) -> dict[str, Any]:
         """The session and its kernel, as data."""
         info = self.kernel_info

@@ -8,6 +8,7 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -24,17 +25,16 @@ from mcp_notebook.calls import Calls
 from mcp_notebook.errors import BadRequest, FileRefused, NotebookError, UnknownSession
 from mcp_notebook.identity import ProcessId
 from mcp_notebook.kernels.adopt import adopt, known
-from mcp_notebook.kernels.base import Kernel, Tasks
-from mcp_notebook.kernels.environment import kernel_environment
+from mcp_notebook.kernels.base import Tasks
 from mcp_notebook.kernels.keeping import Keeper
 from mcp_notebook.kernels.launch import sweep
-from mcp_notebook.kernels.start import start_kernel
 from mcp_notebook.leases import Connection, Leases
 from mcp_notebook.left import Left, find_left
 from mcp_notebook.life import StartKernel
 from mcp_notebook.options import LOCAL, OnChange, SessionOptions
 from mcp_notebook.session import Session
 from mcp_notebook.settings import Settings
+from mcp_notebook.starting import starter
 from mcp_notebook.tasks import GuardedTasks
 
 __all__ = ["LOCAL", "Connection", "Opened", "Sessions"]
@@ -67,6 +67,7 @@ class Sessions:
         """Called with a session's handle and the id of a changed cell, None for the whole notebook."""
         self._sessions: dict[str, Session] = {}
         self._leases = Leases(settings.client_wait_s)
+        self._fewer = anyio.Event()
         self.calls = Calls()
         self._group: anyio.abc.TaskGroup
         self._tasks: Tasks
@@ -89,10 +90,7 @@ class Sessions:
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as ends:
                 for session in self._sessions.values():
-                    if self._keeper is None:
-                        ends.start_soon(session.end)
-                    else:
-                        session.leave()
+                    ends.start_soon(session.end if self._keeper is None else session.leave)
         self._group.cancel_scope.cancel()
         await self._group.__aexit__(None, None, None)  # what ended us stays what it is, in no group
 
@@ -197,9 +195,18 @@ class Sessions:
 
     async def end(self, session: Session) -> None:
         """Stop its kernel and forget it."""
+        self._forget(session)
+        await session.end()
+
+    async def one_ends(self) -> None:
+        """Return when the next session has ended, or could not begin."""
+        await self._fewer.wait()
+
+    def _forget(self, session: Session) -> None:
         self._sessions.pop(session.handle, None)
         self._leases.drop(session)
-        await session.end()
+        self._fewer.set()
+        self._fewer = anyio.Event()
 
     def _workspace(self, connection: Connection, chosen: str | Path | None = None) -> Path:
         root = (connection.workspace or self.settings.workspace).resolve()
@@ -281,8 +288,7 @@ class Sessions:
         try:
             await session.start()
         except BaseException:
-            del self._sessions[handle]
-            self._leases.drop(session)
+            self._forget(session)
             await session.end()
             raise
         if connection.candidates:
@@ -337,33 +343,19 @@ class Sessions:
             output_limit_bytes=self.settings.output_limit_bytes,
             outlives_server=self._keeper is not None,
             on_change=self._tell,
+            policy=self.settings.runtime,
+            client_environment=partial(self._client_environment, directory.name),
             check_free=partial(self._check_free, directory.name),
         )
 
     def _starter(self, handle: str, place: Path, logs: Path) -> StartKernel:
-        async def start(kernel: str | None, cwd: Path, tasks: Tasks) -> Kernel:
-            session = self._sessions.get(handle)
-            user = self._leases.connection_of(session) if session is not None else None
-            environment, withheld = kernel_environment(
-                (user and user.environment) or self.settings.environment,
-                keep=self.settings.env_pass,
-                withhold=self.settings.env_withhold,
-            )
-            return await start_kernel(
-                kernel,
-                workspace=place,
-                environment=environment,
-                withheld=withheld,
-                cwd=cwd,
-                sockets=self.settings.sockets,
-                logs=logs,
-                lean=self.settings.lean,
-                timeout_s=self.settings.start_timeout_s,
-                tasks=tasks,
-                keeper=self._keeper,
-            )
+        return starter(self.settings, self._keeper, partial(self._client_environment, handle), place, logs)
 
-        return start
+    def _client_environment(self, handle: str) -> Mapping[str, str]:
+        """Of the client that uses the session; the server's own where none does, or it sent none."""
+        session = self._sessions.get(handle)
+        user = self._leases.connection_of(session) if session is not None else None
+        return (user and user.environment) or self.settings.environment
 
     def _free_name(self, wanted: str) -> str:
         base = re.sub(r"[^a-z0-9]+", "-", wanted.lower()).strip("-")[:40] or "notebook"

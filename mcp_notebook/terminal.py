@@ -38,6 +38,11 @@ def plain(text: str) -> str:
     return _CONTROLS.sub("", _ESCAPES.sub("", resolve(text)))
 
 
+def without_escapes(text: str) -> str:
+    """``text`` without colours, cursor movements and the like; carriage returns stay."""
+    return _ESCAPES.sub("", text)
+
+
 def resolve(text: str) -> str:
     """``text`` without carriage returns and backspaces, overwritten where they led to; colours stay."""
     if not _moves(text):

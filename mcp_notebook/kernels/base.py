@@ -59,7 +59,11 @@ class KernelInfo:
 
 def notes_on(runs_ipykernel: bool) -> tuple[str, ...]:
     """What a kernel cannot do, for its ``KernelInfo``."""
-    return () if runs_ipykernel else ("It does not run ipykernel: no variables, no count of its messages.",)
+    return (
+        ()
+        if runs_ipykernel
+        else ("It does not run ipykernel: no hermes_runtime, no variables, no count of its messages.",)
+    )
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,12 @@ class Kernel(Protocol):
 
     async def input_reply(self, value: str) -> None:
         """Answer the waiting ``input()``."""
+
+    def on_call(self, call: Callable[[str | None], None]) -> None:
+        """From now on ``call`` gets each runtime call that comes over the stdin channel; ``input_reply`` answers it.
+
+        It gets None where nobody waits for that answer any more: an ``input()`` came, or the cell has ended.
+        """
 
     async def interrupt(self) -> None:
         """Ask the running code to stop: SIGINT to the kernel's own process, nothing else."""

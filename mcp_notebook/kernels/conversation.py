@@ -5,7 +5,7 @@ It knows nothing of how a kernel is started or ended. The kernel's own half coun
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import anyio
@@ -37,6 +37,9 @@ class Conversation:
     """One client's side of it. ``identity`` is that of an earlier client whose place it takes."""
 
     def __init__(self, connection: Mapping[str, Any], process: Process, identity: str | None = None) -> None:
+        self.on_call: Callable[[str | None], None] = _ignore_call
+        """Called with a runtime call that came over the stdin channel, whose answer is the input's reply; with None
+        where an ``input()`` came instead of the one before, or the cell has ended."""
         self.current: Request | None = None
         """The execution that this client has running."""
         self.subscribed = anyio.Event()
@@ -71,6 +74,7 @@ class Conversation:
     def end(self) -> None:
         """No execution of ours runs any more."""
         self.current = self._input_request = None
+        self.on_call(None)
 
     def missing(self, request: Request) -> int:
         """How many messages were lost since ``request`` began."""
@@ -207,6 +211,10 @@ class Conversation:
         number = message["parent_header"].get("mcp_notebook", {}).get("input", self._inputs_seen + 1)
         if number > self._inputs_seen:  # a kernel that is taken over may tell it twice
             self._inputs_seen = number
+            if message["parent_header"].get("mcp_notebook", {}).get("call"):
+                self.on_call(str(message["content"].get("prompt", "")))
+                return
+            self.on_call(None)
             self._input_request = message
             self._ask_for_input()
             self._channels.later(INPUT_WITHIN_S, lambda: self._ask_for_input(overdue=message))
@@ -245,6 +253,10 @@ class Conversation:
             request.done.set()
 
         self._channels.later(LOST_AFTER_S, give_up)
+
+
+def _ignore_call(_line: str | None) -> None:
+    return
 
 
 def _is_idle(message: Message) -> bool:

@@ -4,6 +4,7 @@ Kernelspecs are found by jupyter_client, see
 https://jupyter-client.readthedocs.io/en/stable/kernels.html#kernel-specs.
 """
 
+import importlib.util
 import os
 import re
 import secrets
@@ -21,16 +22,15 @@ from jupyter_client.connect import write_connection_file
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
 from traitlets import TraitError
 
-import hermes_runtime
 from mcp_notebook.errors import KernelNotFound, KernelStartFailed
 from mcp_notebook.kernels.environment import Python, activate, find_python
 from mcp_notebook.state import OWNER, is_owned, own
 
-KERNEL_HALF = tuple(
-    Path(hermes_runtime.__file__).with_name(f"{name}.py")
-    for name in ("lean", "streams", "ring", "iopub", "interrupts", "kernel")
-)
-"""The kernel's own half, in the order of its imports."""
+RUNTIME = Path(str(importlib.util.find_spec("hermes_runtime").origin)).parent  # type: ignore[union-attr]
+"""What runs inside kernels; it is not run here."""
+FINDER = RUNTIME / "finder.py"
+NOT_SENT = ("finder", "variables")
+"""The first is sent before, the second when it is wanted."""
 CURVE_SINCE = (7, 3)
 """The ipykernel that speaks CurveZMQ; checked by a test against the installed one."""
 DEFAULT_NAMES = (None, "", "python", "python3")
@@ -44,24 +44,16 @@ KERNEL = "k-"
 _OF_A_KERNEL = re.compile(rf"({KERNEL})?[0-9a-f]{{8}}(\.gone)?")
 """Servers of earlier versions gave them no prefix; what is gone was on its way to be removed."""
 
-LOAD_HALF = """
-import sys, types
-def load(files):
-    sys.modules["hermes_runtime"] = types.ModuleType("hermes_runtime")
-    sys.modules["hermes_runtime"].__path__ = []
-    for path, source in files:
-        name = "hermes_runtime." + path.rpartition("/")[2][:-3]
-        module = sys.modules[name] = types.ModuleType(name)
-        setattr(sys.modules["hermes_runtime"], module.__name__.rpartition(".")[2], module)
-        exec(compile(source, path, "exec"), module.__dict__)
-    return module
+_BOOT = """
+import sys
+finder = {}
+path = sys.argv.pop(1)
+with open(path, encoding="utf-8") as file:
+    exec(compile(file.read(), path, "exec"), finder)
+finder["install"](path.rpartition("/")[0])
+from hermes_runtime.kernel import launch
+launch(sys.argv[1:])
 """
-"""Makes modules of sources; the last one is the answer."""
-
-_BOOT = (
-    f"{LOAD_HALF}paths = [sys.argv.pop(1) for _ in range({len(KERNEL_HALF)})]\n"
-    "load([(path, open(path, encoding='utf-8').read()) for path in paths]).launch(sys.argv[1:])"
-)
 
 
 @dataclass(frozen=True)
@@ -104,6 +96,11 @@ def plan_kernel(kernel: str | None, workspace: Path, environment: Mapping[str, s
         lean=False,
         interrupt_mode=spec.interrupt_mode,
     )
+
+
+def runtime_sources() -> dict[str, str]:
+    """The modules that a kernel gets which was not started with them. Blocks."""
+    return {path.stem: path.read_text(encoding="utf-8") for path in RUNTIME.glob("*.py") if path.stem not in NOT_SENT}
 
 
 def write_connection(directory: Path, *, encrypt: bool) -> tuple[Path, dict[str, Any]]:
@@ -193,7 +190,7 @@ def _python_plan(
     lean: bool,
 ) -> Plan:
     before, after = spec_arguments
-    start = ("-c", _BOOT, *map(str, KERNEL_HALF)) if lean else ("-m", "ipykernel_launcher")
+    start = ("-c", _BOOT, str(FINDER)) if lean else ("-m", "ipykernel_launcher")
     return Plan(
         name=name,
         display_name=display_name,

@@ -2,7 +2,7 @@
 
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ import anyio.to_thread
 from mcp_notebook.errors import KernelDied, KernelError
 from mcp_notebook.kernels.base import Exit, KernelInfo, OnInput, OnMessage, OnSent, Process, Reply
 from mcp_notebook.kernels.conversation import NO_ANSWER, Conversation
-from mcp_notebook.kernels.launch import KERNEL_HALF, LOAD_HALF
+from mcp_notebook.kernels.launch import FINDER, RUNTIME, runtime_sources
 from mcp_notebook.kernels.request import Held, Request, ignore_input, ignore_message
 from mcp_notebook.kernels.takeover import follow
 
@@ -127,6 +127,9 @@ class LocalKernel:
     async def input_reply(self, value: str) -> None:
         self._check_alive()
         self._conversation.send("stdin", "input_reply", {"value": value})
+
+    def on_call(self, call: Callable[[str | None], None]) -> None:
+        self._conversation.on_call = call
 
     async def interrupt(self) -> None:
         self._check_alive()
@@ -255,8 +258,10 @@ class LocalKernel:
         await self._conversation.ask("mcp_notebook_request", hello, within_s=within_s, request=request)
 
     async def _send_half(self, within_s: float | None) -> None:
-        files = await anyio.to_thread.run_sync(lambda: [(str(path), path.read_text()) for path in KERNEL_HALF])
-        code = f"(lambda n: (exec({LOAD_HALF!r}, n), n['load']({files!r}).install(get_ipython().kernel, False)))({{}})"
+        finder, sources = await anyio.to_thread.run_sync(lambda: (FINDER.read_text("utf-8"), runtime_sources()))
+        install = f"n['install']({str(RUNTIME)!r}, {sources!r})"
+        half = "__import__('hermes_runtime.kernel').kernel.install(get_ipython().kernel, False)"
+        code = f"(lambda n: (exec({finder!r}, n), {install}, {half}))({{}})"
         content = {"code": code, "silent": True, "store_history": False, "allow_stdin": False}
         answer = await self._conversation.ask("execute_request", content, within_s=within_s, channel="shell")
         reply = answer["content"]

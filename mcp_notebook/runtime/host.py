@@ -1,10 +1,21 @@
 """What a runtime call needs of the session whose cell makes it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from mcp_notebook.policy import Policy
+
+
+@dataclass
+class Made:
+    """The calls that one execution has made."""
+
+    begun: int = 0
+    """How many count against its budget."""
+    ended: list[dict[str, Any]] = field(default_factory=list)
+    """Each with ``name``, ``seconds`` and ``ok``, and with ``args`` and ``answer`` if those are kept."""
 
 
 class Host(Protocol):
@@ -38,3 +49,13 @@ class Host(Protocol):
 
     def notebook(self) -> dict[str, Any]:
         """The session's notebook: ``session``, ``path``, ``workspace`` and ``notebook`` in nbformat's JSON."""
+
+
+class Cells(Protocol):
+    """What runs in a session."""
+
+    def running(self) -> Made | None:
+        """The calls of the execution that runs; None between cells."""
+
+    def called(self, made: Made) -> None:
+        """One of its calls has ended, and is in ``made``."""

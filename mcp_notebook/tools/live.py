@@ -11,13 +11,13 @@ from mcp_notebook.errors import BadRequest
 from mcp_notebook.session import Session
 from mcp_notebook.settings import DEFAULT_WAIT_S
 from mcp_notebook.tools.answers import execution_blocks
+from mcp_notebook.tools.asking import wait_for_cell
 from mcp_notebook.tools.tool import Call, RequestId, SessionHandle
 from mcp_notebook.tools.waiting import (
     WaitS,
     cancelled_with_call,
     existing_session,
     live_session,
-    wait_with_progress,
     with_progress,
 )
 
@@ -171,7 +171,7 @@ async def execute_cell(
         source=source, cell_id=cell_id, after=after, revision=revision, request_id=request_id
     )
     async with cancelled_with_call(call, partial(live.cancel, execution) if mine else None):
-        await wait_with_progress(call, execution, wait_s, lambda: execution.latest_line)
+        await wait_for_cell(call, live, execution, wait_s)
     return await execution_blocks(call, live, execution)
 
 

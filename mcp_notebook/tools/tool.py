@@ -25,6 +25,7 @@ from mcp_notebook.errors import BadRequest, KernelDied, NotebookError
 from mcp_notebook.render import shortened
 from mcp_notebook.sessions import Connection, Sessions
 from mcp_notebook.settings import DEFAULT_WAIT_S, Settings
+from mcp_notebook.tools.elicitation import Elicit, elicitation
 
 REFUSAL_CHARS = 3000
 
@@ -60,6 +61,8 @@ class Call:
     """Names this request of this client, also when it comes again after the server's end."""
     comes_again: bool = False
     """Whether the client sends it again to the next server when this one ends without an answer."""
+    elicit: Elicit | None = None
+    """Asks the client's user; None where the client cannot."""
     is_resent: bool = False
     """Whether an earlier server got it, and may have begun what it asks for."""
 
@@ -159,6 +162,7 @@ class NotebookTool(Tool):
             self._settings,
             connection,
             context.report_progress,
+            elicit=elicitation(context),
             key=f"{connection.lease}:{request}",
             is_resent=request in connection.resent,
             comes_again=connection.comes_again and (self.name == "execute_cell" or self._is_read_only),

@@ -40,10 +40,10 @@ def pss_bytes(pids: Iterable[int]) -> int:
     return sum(_pss_bytes(pid) for pid in pids)
 
 
-def cpu_ticks(pid: int) -> int:
-    """The processor time that a process has used, in ticks of the clock in which Linux counts it."""
-    after_name = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    return int(after_name[11]) + int(after_name[12])
+def cpu_ms(pid: int) -> float:
+    """The processor time that a process's threads have used, as the scheduler counts it, in milliseconds."""
+    tasks = _entries(PROC / str(pid) / "task")
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
 
 
 def marked(variable: str, mention: str) -> set[int]:

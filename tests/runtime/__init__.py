@@ -1,1 +1,1 @@
-"""What code in cells asks of its host, against the real things."""
+"""What code in cells asks of its host: the module in the kernel, its carriers, and the families of calls."""

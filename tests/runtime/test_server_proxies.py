@@ -14,8 +14,8 @@ import anyio.to_thread
 import pytest
 
 import hermes_runtime.schemas
-import hermes_runtime.servers
-from hermes_runtime.servers import Blob, Resource, ServerError, Servers, proxies
+import hermes_runtime.proxies
+from hermes_runtime.proxies import Blob, Resource, ServerError, Servers, proxies
 from mcp_notebook.errors import NotebookError
 from mcp_notebook.runtime import servers as runtime_servers
 from tests.runtime.odd_server import PIXEL
@@ -267,7 +267,7 @@ async def test_code_that_waits_can_call_too(asked: Asked) -> None:
     assert inspect.signature(meet.aio) == inspect.signature(meet)
 
 
-@pytest.mark.parametrize("module", [hermes_runtime.servers, hermes_runtime.schemas])
+@pytest.mark.parametrize("module", [hermes_runtime.proxies, hermes_runtime.schemas])
 def test_old_kernels_can_read_it(module: Any) -> None:
     """The source parses as Python 3.9."""
     ast.parse(Path(module.__file__).read_text(), feature_version=(3, 9))

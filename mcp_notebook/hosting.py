@@ -1,0 +1,130 @@
+"""A session as the host of its cells' runtime calls, and the task that answers one kernel's.
+
+What a call may know of its session is said here, and nothing else.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+import psutil
+
+from mcp_notebook.errors import KernelError
+from mcp_notebook.kernels.base import Kernel
+from mcp_notebook.ledger import Ledger
+from mcp_notebook.life import KernelLife
+from mcp_notebook.options import SessionOptions
+from mcp_notebook.policy import Policy
+from mcp_notebook.runtime import Made, Runtime, door
+
+OWN_VARIABLES = ("JPY_PARENT_PID",)
+"""What the kernel was given for itself."""
+WAITING_CALLS = 100
+
+logger = logging.getLogger(__name__)
+
+
+class SessionHost:
+    """What ``runtime.Host`` and ``runtime.Cells`` ask for. ``notebook`` gives this_notebook() its answer."""
+
+    def __init__(
+        self, options: SessionOptions, life: KernelLife, ledger: Ledger, notebook: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._options = options
+        self._life = life
+        self._ledger = ledger
+        self.notebook = notebook
+        self._environment: tuple[int, Mapping[str, str]] | None = None
+
+    @property
+    def workspace(self) -> Path:
+        return self._options.workspace.resolve()
+
+    @property
+    def directory(self) -> Path:
+        return self._options.directory
+
+    @property
+    def policy(self) -> Policy:
+        return self._options.policy
+
+    @property
+    def credentials(self) -> Mapping[str, str]:
+        return self._options.client_environment()
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """As the kernel's process began with it: true also when an earlier server started that."""
+        pid = self._life.info.pid if self._life.info is not None else None
+        if pid is None:
+            return {}
+        if self._environment is None or self._environment[0] != pid:
+            with suppress(psutil.Error):
+                found = psutil.Process(pid).environ()
+                self._environment = pid, {name: found[name] for name in found if name not in OWN_VARIABLES}
+        return self._environment[1] if self._environment is not None else {}
+
+    async def ask(self, question: str, schema: Mapping[str, Any]) -> Any:
+        return await self._life.ask_user(question, schema)
+
+    def running(self) -> Made | None:
+        running = self._life.running
+        return running.made if running is not None else None
+
+    def called(self, made: Made) -> None:
+        running = self._life.running
+        if running is not None and running.made is made:
+            self._ledger.called(running)
+
+
+async def answer_calls(
+    runtime: Runtime,
+    policy: Policy,
+    kernel: Kernel,
+    *,
+    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Answer one kernel's calls until cancelled; nothing is done for one that has no hermes_runtime."""
+    if kernel.info.interpreter is None:
+        task_status.started()
+        return
+    try:
+        token = await anyio.to_thread.run_sync(door.token_of, kernel.directory, policy.carrier)
+        answer = partial(runtime.answer, token=token)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_answer_over_stdin, kernel, answer)
+            await door.serve(kernel.directory, answer, policy.answer_bytes, task_status=task_status)
+    except* OSError:
+        logger.exception("The calls of the kernel in %s cannot be answered", kernel.directory)
+        with suppress(RuntimeError):  # it was said already
+            task_status.started()
+
+
+async def _answer_over_stdin(kernel: Kernel, answer: door.Answer) -> None:
+    """One call at a time: the next one, or None, says that nobody waits for the one before, which then ends."""
+    sending, asked = anyio.create_memory_object_stream[str | None](WAITING_CALLS)
+    kernel.on_call(sending.send_nowait)
+    number, scope = "", anyio.CancelScope()
+
+    async def carry_out(own: anyio.CancelScope, mark: str, line: str) -> None:
+        with own:
+            answered = await answer(line.encode("utf-8", "surrogatepass"))
+            with suppress(KernelError):
+                await kernel.input_reply(f"{mark} {answered.decode()}")
+
+    with sending, asked:
+        async with anyio.create_task_group() as tasks:
+            async for each in asked:
+                mark, _, line = (each or "").partition(" ")
+                if each is not None and mark == number:  # it asks again, after an answer that was not its own
+                    continue
+                scope.cancel()
+                number, scope = mark, anyio.CancelScope()
+                if each is not None:
+                    tasks.start_soon(carry_out, scope, mark, line)

@@ -1,0 +1,48 @@
+"""A question that a running cell asks the user by ``ask_user``, and what counts as an answer. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mcp_notebook.errors import BadRequest, NotebookError
+
+YES = {"true": True, "yes": True, "y": True, "1": True, "false": False, "no": False, "n": False, "0": False}
+KINDS = {"integer": int, "number": float}
+
+
+class Declined(NotebookError):
+    """The user does not answer."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """``schema`` is the JSON schema of the answer: a scalar, perhaps one of ``enum``."""
+
+    text: str
+    schema: Mapping[str, Any]
+
+    @property
+    def choices(self) -> list[str]:
+        return [str(choice) for choice in self.schema.get("enum") or ()]
+
+    def __str__(self) -> str:
+        """As it is put to whoever answers in text."""
+        return f"{self.text} ({' / '.join(self.choices)})" if self.choices else self.text
+
+    def parsed(self, answer: Any) -> Any:
+        """The value that an answer, a text or the value itself, means.
+
+        Raises:
+            BadRequest: it is none.
+        """
+        kind = self.schema["type"]
+        try:
+            if kind == "boolean":
+                value = answer if isinstance(answer, bool) else YES[str(answer).strip().lower()]
+            else:
+                value = KINDS.get(kind, str)(answer)
+        except (ValueError, KeyError, TypeError):
+            raise BadRequest(f"The cell asks for a value of type {kind}, which {str(answer)!r} is not.") from None
+        if self.choices and str(value) not in self.choices:
+            raise BadRequest(f"The cell asks for one of {', '.join(self.choices)}.")
+        return value

@@ -1,0 +1,114 @@
+"""One session's runtime calls: whether they are allowed, carrying them out, and what is kept of them."""
+
+import hmac
+import inspect
+import logging
+import time
+from typing import Any
+
+import anyio
+
+from hermes_runtime import wire
+from mcp_notebook.errors import NotebookError
+from mcp_notebook.runtime.calls import CALLS, Call, Families
+from mcp_notebook.runtime.host import Cells, Host, Made
+
+NO_CELL = (
+    "No cell of this session runs, so its kernel may not call {}() now: threads and callbacks that a cell leaves "
+    "behind can call only while a later cell runs."
+)
+NOT_ALLOWED = "{}() is not allowed in this session: the table [runtime] in settings.toml says so."
+NO_SUCH_CALL = "There is no call {!r}. There are: {}."
+TOO_LARGE = "The answer of {}() has {:,} bytes, more than the {:,} that are allowed: ask for less."
+SPENT = "Tool call limit reached ({}). No more tool calls allowed in this execution."
+
+logger = logging.getLogger(__name__)
+
+
+class Runtime:
+    """Answers the kernel of one session, whichever carrier its calls come by."""
+
+    def __init__(self, host: Host, cells: Cells) -> None:
+        self._policy = host.policy
+        self._cells = cells
+        self._families = Families(host)
+        self.leave, self.end = self._families.leave, self._families.end
+
+    async def answer(self, line: bytes | str, token: str) -> bytes:
+        """The answer to one line, which is no longer than a request may be; ``token`` is the kernel's."""
+        try:
+            name, args, shown = wire.parsed_request(line)
+        except ValueError as exc:
+            return wire.refusal(f"This is no runtime call: {exc}.")
+        if not _equal(shown, token):
+            return wire.refusal("The token of this call is not the one that this session's kernel was given.")
+        try:
+            made, call = self._allowed(name)
+            bound = self._bound(name, call, args)
+        except NotebookError as exc:
+            return wire.refusal(str(exc))
+        return await self._carried_out(name, call, bound, made)
+
+    def _allowed(self, name: str) -> tuple[Made, Call]:
+        call = CALLS.get(name)
+        if call is None:
+            raise Refusal(NO_SUCH_CALL.format(name, ", ".join(CALLS)))
+        made = self._cells.running()
+        if made is None:
+            raise Refusal(NO_CELL.format(name))
+        if not self._policy.allows(call.known_as or name):
+            raise Refusal(NOT_ALLOWED.format(name))
+        if call.counted:
+            if made.begun >= self._policy.budget:
+                raise Refusal(SPENT.format(self._policy.budget))
+            made.begun += 1
+        return made, call
+
+    def _bound(self, name: str, call: Call, args: dict[str, Any]) -> inspect.BoundArguments:
+        try:
+            return inspect.signature(call.method(self._families)).bind(**args)
+        except TypeError as exc:
+            raise Refusal(f"{name}(): {exc}.") from None
+
+    async def _carried_out(self, name: str, call: Call, bound: inspect.BoundArguments, made: Made) -> bytes:
+        began, value, ok = time.monotonic(), None, False
+        try:
+            with anyio.fail_after(self._policy.call_timeout_s if call.timed else None):
+                value = await call.method(self._families)(*bound.args, **bound.kwargs)
+            answer = wire.answer(value)
+            if len(answer) > self._policy.answer_bytes:
+                answer = wire.refusal(TOO_LARGE.format(name, len(answer), self._policy.answer_bytes))
+            else:
+                ok = not _failed(value)
+        except TimeoutError:
+            answer = wire.refusal(f"{name}() was given up after {self._policy.call_timeout_s:g} s.")
+        except NotebookError as exc:
+            answer = wire.refusal(str(exc))
+        except Exception as exc:  # a fault of ours must not hang the cell
+            logger.exception("The runtime call %s failed", name)
+            answer = wire.refusal(f"mcp-notebook failed in {name}() ({type(exc).__name__}: {exc}); its log says where.")
+        finally:
+            if call.counted:
+                self._keep(made, {"name": name, "seconds": round(time.monotonic() - began, 3), "ok": ok}, bound, value)
+        return answer
+
+    def _keep(self, made: Made, told: dict[str, Any], bound: inspect.BoundArguments, value: Any) -> None:
+        if self._policy.record_arguments:
+            told |= {"args": dict(bound.arguments), "answer": value}
+        made.ended.append(told)
+        self._cells.called(made)
+
+
+class Refusal(NotebookError):
+    """A call that is not carried out."""
+
+
+def _equal(shown: str, token: str) -> bool:
+    return bool(token) and hmac.compare_digest(shown.encode("utf-8", "replace"), token.encode())
+
+
+def _failed(value: Any) -> bool:
+    """Whether an answer in Hermes's shape tells of a failure."""
+    return isinstance(value, dict) and bool(
+        value.get("error") or value.get("success") is False or value.get("is_error")
+    )
