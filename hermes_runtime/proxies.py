@@ -11,7 +11,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from hermes_runtime.schemas import Parameters, attribute, is_wrapper, one_line
 
@@ -20,6 +20,16 @@ AskAsync = Callable[[str, dict[str, Any]], Awaitable[Any]]
 
 SHOWN = 100
 """Characters of a description in a list."""
+
+
+class Tool(Protocol):
+    """A function with the signature and the documentation of a tool; ``aio`` is the same for async code."""
+
+    __name__: str
+    __qualname__: str
+    aio: Callable[..., Awaitable[Any]]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
 
 class ServerError(RuntimeError):
@@ -109,18 +119,18 @@ class Server:
         self._name = name
         self._revision: int | None = None
         """Of the tools that are known; None if they are to be asked for again."""
-        self._known: dict[str, Callable[..., Any]] = {}
+        self._known: dict[str, Tool] = {}
 
-    def __getitem__(self, name: str) -> Callable[..., Any]:
+    def __getitem__(self, name: str) -> Tool:
         tool = self._tools().get(name) or self._refresh().get(name)
         if tool is None:
             raise KeyError(_unknown(f"tool of {self._name}", name, self._known))
         return tool
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    def __getattr__(self, name: str) -> Tool:
         if _is_probe(name):
             raise AttributeError(name)
-        tool: Callable[..., Any] | None = _named(self._tools(), name) or _named(self._refresh(), name)
+        tool: Tool | None = _named(self._tools(), name) or _named(self._refresh(), name)
         if tool is None:
             raise AttributeError(_unknown(f"tool of {self._name}", name, self._known))
         return tool
@@ -140,10 +150,10 @@ class Server:
         lines = [f"  {attribute(name)}{inspect.signature(tool)}" for name, tool in self._known.items()]
         return "\n".join([f"MCP server {self._name!r}:", *lines])
 
-    def _tools(self) -> dict[str, Callable[..., Any]]:
+    def _tools(self) -> dict[str, Tool]:
         return self._refresh() if self._revision is None else self._known
 
-    def _refresh(self) -> dict[str, Callable[..., Any]]:
+    def _refresh(self) -> dict[str, Tool]:
         answer = self._line.ask("servers.tools", {"server": self._name})
         self._known = {tool["name"]: _function(self, tool) for tool in answer["tools"]}
         self._revision = answer["revision"]
@@ -217,8 +227,8 @@ class Resource:
         return f"<resource {self.uri}{size}>"
 
 
-def _function(server: Server, tool: Mapping[str, Any]) -> Callable[..., Any]:
-    """The tool as a function, with the same for async code as its attribute ``aio``."""
+def _function(server: Server, tool: Mapping[str, Any]) -> Tool:
+    """The function for a tool of ``servers.tools``."""
     name, output = str(tool["name"]), tool.get("output_schema")
     parameters = Parameters(tool["input_schema"])
 
@@ -241,8 +251,9 @@ def _function(server: Server, tool: Mapping[str, Any]) -> Callable[..., Any]:
         each.__qualname__ = f"{attribute(server._name)}.{attribute(name)}{suffix}"
         each.__doc__ = parameters.documentation(str(tool["description"]))
         each.__signature__ = parameters.signature(output)
-    functions[""].aio = aio
-    return call
+    made: Tool = functions[""]
+    made.aio = aio
+    return made
 
 
 def _value(answer: Mapping[str, Any], output: Any) -> Any:

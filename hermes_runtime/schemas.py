@@ -59,7 +59,7 @@ class Parameters:
         """What is sent for a call; None for an optional argument that cannot be null leaves it out."""
         if len(args) > len(self.names):
             raise TypeError(f"{tool}{self.signature()} takes {len(self.names)} arguments, not {len(args)}")
-        given = dict(zip(self.names, args))
+        given = dict(zip(self.names, args))  # noqa: B905 - Python 3.9 has no ``strict``
         if twice := sorted(set(given) & set(kwargs)):
             raise TypeError(f"{tool}{self.signature()} got {', '.join(twice)} twice")
         sent = {self.names.get(name, name): value for name, value in [*given.items(), *kwargs.items()]}

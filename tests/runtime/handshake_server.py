@@ -12,7 +12,7 @@ NAMES = ["grow", "half", "third"]
 
 def main() -> None:
     """Answer one line after the other."""
-    print("Welcome to the handshake server!", flush=True)
+    sys.stdout.write("Welcome to the handshake server!\n")
     begun = False
     for line in sys.stdin:
         message = json.loads(line)
@@ -47,7 +47,8 @@ def page(at: int) -> dict[str, Any]:
 
 def send(message: dict[str, Any]) -> None:
     """One line."""
-    print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
+    sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

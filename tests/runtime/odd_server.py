@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
+from anyio.abc import Process
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context, Image
 from mcp.server.mcpserver.exceptions import ToolError
@@ -24,6 +25,7 @@ waiting = anyio.Event()
 cancelled = anyio.Event()
 everybody = anyio.Event()
 present: list[int] = []
+left_alone: list[Process] = []
 
 
 @dataclass
@@ -87,7 +89,8 @@ async def fail() -> str:
 @server.tool(structured_output=False)
 async def die(status: int) -> str:
     """End at once, or by a signal if the status is negative."""
-    print("good\nbye", file=sys.stderr, flush=True)
+    sys.stderr.write("good\nbye\n")
+    sys.stderr.flush()
     if status < 0:
         os.kill(os.getpid(), -status)
         signal.pause()
@@ -146,7 +149,8 @@ async def grow(name: str, ctx: Context[Any, Any]) -> str:
 @server.tool(structured_output=False)
 async def children() -> str:
     """The ids of this process and of one that it leaves to itself, which holds its pipes open."""
-    child = subprocess.Popen(["sleep", "600"], stdin=subprocess.DEVNULL)
+    child = await anyio.open_process(["sleep", "600"], stdin=subprocess.DEVNULL, stdout=None, stderr=None)
+    left_alone.append(child)
     return f"{os.getpid()} {child.pid}"
 
 

@@ -1,14 +1,12 @@
 """MCP servers behind a URL: of both eras, with a token, and after they were gone for a while."""
 
 import socket
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 import pytest
 
 from mcp_notebook.errors import ServerFailed
@@ -45,16 +43,17 @@ BOTH = pytest.mark.parametrize("command", [modern, handshake])
 @asynccontextmanager
 async def running(command: list[str]) -> AsyncIterator[None]:
     """A server that listens; killed at the end."""
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            line = "nothing yet"
-            while "Uvicorn running" not in line:
-                line = await anyio.to_thread.run_sync(process.stderr.readline)
-                assert line, "it ended"
-            yield
-        finally:
-            process.kill()
+    process = await anyio.open_process(command, stdout=None)
+    try:
+        assert process.stderr is not None
+        said = b""
+        while b"Uvicorn running" not in said:
+            said += await process.stderr.receive()
+        yield
+    finally:
+        process.kill()
+        with anyio.CancelScope(shield=True):
+            await process.aclose()
 
 
 @pytest.fixture
@@ -90,7 +89,7 @@ async def test_a_server_that_is_gone_is_said_to_be(tmp_path: Path, port: int, co
     host = host_in(tmp_path)
     host.configure(web={"url": f"http://127.0.0.1:{port}/mcp"})
     async with servers_of(host) as servers:
-        with pytest.raises(ServerFailed, match="'web' could not be started: .*connection"):
+        with pytest.raises(ServerFailed, match=r"'web' could not be started: .*connection"):
             await servers.tools("web")
         async with running(command(port)):
             await servers.tools("web")

@@ -4,7 +4,6 @@ import ast
 import contextlib
 import inspect
 import io
-import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ import anyio.from_thread
 import anyio.to_thread
 import pytest
 
-import hermes_runtime.schemas
 import hermes_runtime.proxies
+import hermes_runtime.schemas
 from hermes_runtime.proxies import Blob, Resource, ServerError, Servers, proxies
 from mcp_notebook.errors import NotebookError
 from mcp_notebook.runtime import servers as runtime_servers

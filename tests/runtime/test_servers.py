@@ -1,6 +1,5 @@
 """MCP servers from cells: real ones, one at a time and many calls at once."""
 
-import subprocess
 from pathlib import Path
 
 import anyio
@@ -11,6 +10,7 @@ from tests.runtime.server_hosts import (
     HANDSHAKE,
     ODD,
     SILENT,
+    SessionHost,
     host_in,
     node_server,
     program,
@@ -24,9 +24,8 @@ pytestmark = pytest.mark.anyio
 async def test_a_server_from_pypi_is_started_and_called(tmp_path: Path) -> None:
     """mcp-server-git makes a branch in a repository of the workspace, which git itself then has."""
     host = host_in(tmp_path)
-    subprocess.run(["git", "init", "-q", "-b", "main"], cwd=host.workspace, check=True)
-    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-    subprocess.run(["git", *identity, "commit", "-q", "--allow-empty", "-m", "first"], cwd=host.workspace, check=True)
+    await git(host, "init", "-q", "-b", "main")
+    await git(host, "-c", "user.name=a", "-c", "user.email=a@b.org", "commit", "-q", "--allow-empty", "-m", "first")
     host.configure(git={"command": program("mcp-server-git"), "args": ["--repository", "${workspaceFolder}"]})
     async with servers_of(host) as servers:
         assert [each["started"] for each in await servers.listed()] == [False]
@@ -35,8 +34,7 @@ async def test_a_server_from_pypi_is_started_and_called(tmp_path: Path) -> None:
         arguments = {"repo_path": str(host.workspace), "branch_name": "proof"}
         assert "proof" in text_of(await servers.call("git", "git_create_branch", arguments))
         assert await servers.listed() == [{"name": "git", "transport": "stdio", "started": True, "error": None}]
-    branches = subprocess.run(["git", "branch"], cwd=host.workspace, check=True, capture_output=True, text=True)
-    assert "proof" in branches.stdout
+    assert "proof" in await git(host, "branch")
 
 
 async def test_a_server_from_npm_is_started_and_called(tmp_path: Path) -> None:
@@ -172,6 +170,11 @@ async def test_what_cannot_be_asked_is_said(
         with pytest.raises(BadRequest, match=said):
             await servers.call(server, tool, arguments)
         assert not (await servers.listed())[0]["started"]
+
+
+async def git(host: SessionHost, *args: str) -> str:
+    """What git says in the workspace."""
+    return (await anyio.run_process(["git", *args], cwd=host.workspace)).stdout.decode()
 
 
 def program_of_ours() -> list[str]:

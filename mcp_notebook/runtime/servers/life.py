@@ -7,6 +7,7 @@ the SDK tell the server so.
 
 import asyncio
 import hashlib
+import importlib.metadata
 import math
 import re
 import signal
@@ -24,7 +25,6 @@ from mcp.client.subscriptions import SubscriptionLost
 from mcp_types import CONNECTION_CLOSED, Implementation, ToolListChangedNotification
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from mcp_notebook import __version__
 from mcp_notebook.errors import ServerFailed
 from mcp_notebook.runtime.host import Host
 from mcp_notebook.runtime.servers.configuration import Entry
@@ -162,7 +162,7 @@ class Life:
             self._process.opened() if self._process else self._over_http(),
             mode=self.era,
             cache=None,
-            client_info=Implementation(name="mcp-notebook", version=__version__),
+            client_info=Implementation(name="mcp-notebook", version=importlib.metadata.version("mcp-notebook")),
             message_handler=self._heard,
         )
 

@@ -56,7 +56,8 @@ class ServerProcess:
         Raises:
             OSError: the program cannot be started.
         """
-        process = await self._start()
+        with anyio.CancelScope(shield=True):  # asyncio leaves a process and pipes behind if cancelled in this
+            process = await self._start()
         assert process.stdin is not None
         assert process.stdout is not None
         inbound, received = anyio.create_memory_object_stream[SessionMessage | Exception](0)
@@ -87,15 +88,13 @@ class ServerProcess:
     async def _start(self) -> Process:
         log = self._open_log()
         try:
-            # Brief; asyncio leaves pipes and a process behind when it is cancelled in the middle of this.
-            with anyio.CancelScope(shield=True):
-                return await anyio.open_process(
-                    [self._entry.command, *self._entry.args],
-                    stderr=log,
-                    cwd=self._entry.cwd,
-                    env=self._environment,
-                    start_new_session=True,
-                )
+            return await anyio.open_process(
+                [self._entry.command, *self._entry.args],
+                stderr=log,
+                cwd=self._entry.cwd,
+                env=self._environment,
+                start_new_session=True,
+            )
         except FileNotFoundError as exc:
             if not self._entry.cwd.is_dir():
                 raise OSError('its "cwd" is no directory') from exc
