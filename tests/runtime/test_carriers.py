@@ -12,6 +12,7 @@ import pytest
 
 from mcp_notebook.policy import Policy
 from mcp_notebook.session import Session
+from mcp_notebook.sessions import Sessions
 from mcp_notebook.settings import Settings
 from tests.daemons import User, user
 from tests.daemons import text_of as text_of_answer
@@ -25,8 +26,10 @@ KINDS = [("socket", NEWEST), ("stdin", NEWEST), ("stdin", OLDEST)]
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=lambda kind: "-".join(kind))
-async def session(request: pytest.FixtureRequest, settings: Settings, anyio_backend: str) -> AsyncIterator[Session]:
-    """A session whose kernel calls over one of the carriers; a cell may make many calls."""
+async def session(
+    request: pytest.FixtureRequest, settings: Settings, sessions: Sessions, anyio_backend: str
+) -> AsyncIterator[Session]:
+    """A session whose kernel calls over one of the carriers; a cell may make many calls. ``sessions`` outlive it."""
     carrier, age = request.param
     policy = Policy(carrier=carrier, budget=10_000)
     async with alone(replace(settings, runtime=policy), kernel=interpreter(age)) as session:

@@ -1,13 +1,14 @@
 """hermes_runtime is in every Python kernel, whatever interpreter it runs in, and brings nothing else along."""
 
 import ast
+import json
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-import nbformat
+import anyio
 import pytest
-from nbclient import NotebookClient
 
 from mcp_notebook.kernels.launch import RUNTIME
 from mcp_notebook.session import Session
@@ -20,6 +21,12 @@ pytestmark = pytest.mark.anyio
 
 KINDS = [(NEWEST, True), (NEWEST, False), (OLDEST, True), (OLDEST, False)]
 OURS = "import sys; print(sorted({m.partition('.')[0] for m in sys.modules if 'hermes' in m or 'mcp' in m}))"
+ELSEWHERE = """
+import sys, nbclient, nbformat
+notebook = nbformat.read(sys.argv[1], as_version=4)
+nbclient.execute(notebook, allow_errors=True)
+nbformat.write(notebook, sys.argv[1])
+"""
 SCRIPT = """\
 from hermes_tools import terminal, read_file, write_file, json_parse, shell_quote, retry
 
@@ -32,10 +39,13 @@ print(json_parse('{"a": "tab\\there"}'))
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=lambda kind: f"{kind[0]}-{'lean' if kind[1] else 'stock'}")
-async def session(request: pytest.FixtureRequest, settings: Settings, anyio_backend: str) -> AsyncIterator[Session]:
-    """A session on each kind of kernel."""
+async def session(
+    request: pytest.FixtureRequest, settings: Settings, sessions: Sessions, anyio_backend: str
+) -> AsyncIterator[Session]:
+    """A session on each kind of kernel; ``sessions`` outlive it."""
     age, lean = request.param
     async with alone(replace(settings, lean=lean), kernel=interpreter(age)) as session:
+        await ran(session, "import hermes_runtime")
         yield session
 
 
@@ -108,15 +118,13 @@ def test_its_source_is_understood_by_python_3_9() -> None:
         ast.parse(file.read_text(), feature_version=(3, 9))
 
 
-async def test_outside_of_any_server_it_says_what_it_needs(sessions: Sessions, tmp_path: Path) -> None:
+async def test_outside_of_any_server_it_says_what_it_needs(sessions: Sessions) -> None:
     """A notebook that uses it, run elsewhere: by the installed package, in a kernel that no server of ours started."""
     async with opened(sessions) as session:
         await printed(session, "from hermes_runtime import terminal; terminal('true')")
         saved = (await session.save("elsewhere.ipynb")).paths[-1]
-    node = nbformat.read(saved, as_version=4)  # type: ignore[no-untyped-call]  # nbformat is not annotated
-    client = NotebookClient(node, kernel_name="python3", allow_errors=True)
-    await client.async_execute(cwd=str(tmp_path))
-    (error,) = client.nb.cells[0].outputs
+    await anyio.run_process([sys.executable, "-c", ELSEWHERE, str(saved)])
+    (error,) = json.loads(saved.read_text())["cells"][0]["outputs"]
     assert error["ename"] == "HostError"
     assert "needs the notebook server" in error["evalue"]
     assert "Run the notebook with mcp-notebook" in error["evalue"]
