@@ -12,6 +12,7 @@
     ├── ListenerRefused       HTTP cannot be served there, or must not
     ├── BadSettings           a setting that cannot be used (settings.py)
     ├── ServerFailed          an MCP server that code in a cell calls: its file, its start, its death, its silence
+    ├── HermesFailed          Hermes, whose tools answer calls of cells: its start, its death, a tool that raised
     └── KernelError
         ├── KernelNotFound    no such kernelspec, interpreter or ipykernel
         ├── KernelStartFailed the process ended or stayed silent while starting
@@ -63,6 +64,10 @@ class ListenerRefused(NotebookError):
 
 class ServerFailed(NotebookError):
     """An MCP server that code in a cell calls is not configured right, did not start, died or gave no usable answer."""
+
+
+class HermesFailed(NotebookError):
+    """Hermes, where its own tools answer the calls of cells, did not start, ended during a call or raised."""
 
 
 class KernelError(NotebookError):

@@ -35,7 +35,7 @@ class Policy:
     mcp_servers: str = ""
     """A JSON file with ``mcpServers``, as Claude and Cursor have it; relative to the workspace."""
     hermes: str = ""
-    """The Python in which hermes-agent is installed: its own tools then answer the calls that it has."""
+    """The Python in which hermes-agent is installed, or "here": its own tools then answer the calls that it has."""
     carrier: str = "socket"
     """How calls reach the host: over a unix ``socket``, or Jupyter's ``stdin`` channel."""
     record_arguments: bool = False

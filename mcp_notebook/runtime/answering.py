@@ -44,7 +44,7 @@ class Runtime:
             return wire.refusal("The token of this call is not the one that this session's kernel was given.")
         try:
             made, call = self._allowed(name)
-            bound = self._bound(name, call, args)
+            bound = self._bound(name, args)
         except NotebookError as exc:
             return wire.refusal(str(exc))
         return await self._carried_out(name, call, bound, made)
@@ -64,9 +64,9 @@ class Runtime:
             made.begun += 1
         return made, call
 
-    def _bound(self, name: str, call: Call, args: dict[str, Any]) -> inspect.BoundArguments:
+    def _bound(self, name: str, args: dict[str, Any]) -> inspect.BoundArguments:
         try:
-            return inspect.signature(call.method(self._families)).bind(**args)
+            return inspect.signature(self._families.answer_of(name)).bind(**args)
         except TypeError as exc:
             raise Refusal(f"{name}(): {exc}.") from None
 
@@ -74,7 +74,7 @@ class Runtime:
         began, value, ok = time.monotonic(), None, False
         try:
             with anyio.fail_after(self._policy.call_timeout_s if call.timed else None):
-                value = await call.method(self._families)(*bound.args, **bound.kwargs)
+                value = await self._families.answer_of(name)(*bound.args, **bound.kwargs)
             answer = wire.answer(value)
             if len(answer) > self._policy.answer_bytes:
                 answer = wire.refusal(TOO_LARGE.format(name, len(answer), self._policy.answer_bytes))

@@ -4,12 +4,15 @@ To add a call, write a method of one of the families (its parameters are the cal
 is a function of ``hermes_runtime.calls``.
 """
 
+import functools
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mcp_notebook.errors import BadRequest
 from mcp_notebook.runtime.files import Files
+from mcp_notebook.runtime.hermes import HermesTools
 from mcp_notebook.runtime.host import Host
 from mcp_notebook.runtime.servers import Servers
 from mcp_notebook.runtime.terminal import Terminal
@@ -27,6 +30,26 @@ class Families:
         self.files = Files(host, lambda: self.terminal.cwd)
         self.web = Web(host)
         self.servers = Servers(host)
+        self.hermes = HermesTools(host)
+
+    def answer_of(self, name: str) -> "Answer":
+        """The method that answers a call, or where Hermes is the provider one with the same parameters that asks it.
+
+        A command in the background stays ours, with its ``terminal.poll`` and ``terminal.kill``: it outlives Hermes's
+        process and the server.
+        """
+        own = CALLS[name].method(self)
+        if not self.hermes.has(name):
+            return own
+
+        @functools.wraps(own)
+        async def by_hermes(*args: Any, **kwargs: Any) -> Any:
+            given = inspect.signature(own).bind(*args, **kwargs).arguments
+            if given.pop("background", False):
+                return await own(*args, **kwargs)
+            return await self.hermes.call(name, given)
+
+        return by_hermes
 
     async def ask_user(self, question: str, schema: dict[str, Any]) -> Any:
         """The user's answer."""
@@ -40,6 +63,7 @@ class Families:
 
     async def leave(self) -> None:
         """This server ends and the session does not."""
+        await self.hermes.aclose()
         await self.servers.aclose()
         await self.web.aclose()
 
