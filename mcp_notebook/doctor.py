@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio.to_thread
 from jupyter_client.kernelspec import KernelSpecManager
 
-from mcp_notebook import processes
+from mcp_notebook import processes, provisions
 from mcp_notebook.errors import NotebookError
 from mcp_notebook.finding import Finding
 from mcp_notebook.kernels.environment import find_python
@@ -51,6 +51,7 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
         yield finding
     yield await anyio.to_thread.run_sync(_interpreter, settings)
     yield await anyio.to_thread.run_sync(_kernelspecs)
+    yield await provisions.finding(settings)
     yield await _kernel(settings)
 
 

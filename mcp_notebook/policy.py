@@ -35,7 +35,10 @@ class Policy:
     mcp_servers: str = ""
     """A JSON file with ``mcpServers``, as Claude and Cursor have it; relative to the workspace."""
     hermes: str = ""
-    """The Python in which hermes-agent is installed, or "here": its own tools then answer the calls that it has."""
+    """The Python in which hermes-agent is installed, or "here": its own tools then answer the calls that it has.
+
+    Relative to the workspace; "here" is the Python that runs the server.
+    """
     carrier: str = "socket"
     """How calls reach the host: over a unix ``socket``, or Jupyter's ``stdin`` channel."""
     record_arguments: bool = False

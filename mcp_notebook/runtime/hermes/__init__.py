@@ -37,6 +37,7 @@ KEYS = (
 providers and terminal backends, which it keeps from the commands that it runs. Keys of models are not among them: none
 of these tools asks a model. Keys in its home's ``.env`` it reads itself.
 """
+CLOSING = "the session is closing"
 FAILED = (
     "Hermes's tools do not start in {}: {}. Install hermes-agent there, or name as hermes in the table [runtime] of "
     "settings.toml the Python in which it is."
@@ -82,7 +83,7 @@ class HermesTools:
         """End the worker and all that it has started; bounded, and nothing is left."""
         self._closed = True
         if self._worker is not None:
-            self._worker.end()
+            self._worker.end(CLOSING)
             with anyio.CancelScope(shield=True):
                 await self._worker.ended.wait()
 
@@ -92,7 +93,7 @@ class HermesTools:
                 await self._worker.ended.wait()  # no two at once
                 self._worker = None
             if self._closed:
-                raise HermesFailed("Hermes's tools were ended, because the session is closing.")
+                raise HermesFailed(f"Hermes's tools were ended: {CLOSING}.")
             if self._worker is None:
                 self._worker = self._new()
             worker = self._worker

@@ -24,7 +24,7 @@ from mcp_notebook.runtime.hermes.worker import VARIABLE
 PROGRAM = Path(__file__).with_name("worker.py")
 STOP_WITHIN_S = 5.0
 """Hermes takes up to 3 s to end a command that does not want to."""
-END_WITHIN_S = 4.0
+END_WITHIN_S = 9.0
 """The worker gives up its own clean-up a little sooner."""
 POLL_S = 0.01
 ROUNDS = 20
@@ -77,10 +77,11 @@ class Worker:
     @property
     def why(self) -> str:
         """Why it ended, with its last words."""
-        return ": ".join(each for each in (self._why, self._last_words()) if each)
+        return ": ".join(each for each in (self._why, self._last_words().rstrip(".")) if each)
 
-    def end(self, *, kill: bool = False) -> None:
-        """Have it end: by itself, or at once; ``ended`` is set when nothing of it is left."""
+    def end(self, why: str, *, kill: bool = False) -> None:
+        """Have it end, by itself or at once; ``ended`` is set when nothing of it is left."""
+        self._why = self._why or why
         self._killed = self._killed or kill
         self._over.set()
 
@@ -120,15 +121,14 @@ class Worker:
         with anyio.move_on_after(STOP_WITHIN_S):
             await asked.ended.wait()
         if not asked.ended.is_set():
-            self._why = "a call that was given up could not be stopped"
-            self.end(kill=True)
+            self.end("a call that was given up could not be stopped", kill=True)
             await self.ended.wait()
 
     async def _live(self) -> None:
         try:
             process = await self._start()
         except (OSError, ValueError) as exc:
-            self._why = str(exc)
+            self._why = getattr(exc, "strerror", None) or str(exc)
         else:
             try:
                 await self._serve(process)
@@ -176,8 +176,7 @@ class Worker:
         with anyio.move_on_after(self._within_s):
             await self.ready.wait()
         if not self.ready.is_set():
-            self._why = f"it was not ready within {self._within_s:g} s"
-            self.end(kill=True)
+            self.end(f"it was not ready within {self._within_s:g} s", kill=True)
 
     async def _write(self, pipe: ByteSendStream) -> None:
         with suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):  # ``_read`` sees its death
@@ -190,10 +189,9 @@ class Worker:
             while True:
                 self._take(json.loads(await lines.receive_until(b"\n", self._most_bytes + FRAME_BYTES)))
         except (anyio.EndOfStream, anyio.IncompleteRead, anyio.ClosedResourceError, anyio.BrokenResourceError):
-            self.end()
+            self._over.set()
         except (anyio.DelimiterNotFound, ValueError, KeyError):
-            self._why = "it wrote what cannot be understood"
-            self.end(kill=True)
+            self.end("it wrote what cannot be understood", kill=True)
 
     def _take(self, message: dict[str, Any]) -> None:
         if "ready" in message:
@@ -213,7 +211,7 @@ class Worker:
                 with anyio.move_on_after(END_WITHIN_S):
                     while process.returncode is None:  # noqa: ASYNC110 - process.wait() waits for its pipes too
                         await anyio.sleep(POLL_S)
-            if process.returncode and not self._why:
+            if process.returncode is not None and not self._why:
                 self._why = _ended_with(process.returncode)
             await anyio.to_thread.run_sync(_kill_all, self._mark)
             with suppress(ProcessLookupError):
