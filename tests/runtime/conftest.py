@@ -1,0 +1,20 @@
+"""The file calls of a session in a directory of the test's own."""
+
+from pathlib import Path
+
+import pytest
+
+from mcp_notebook.runtime.files import Files
+from tests.runtime.hosts import host
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """Empty, and in it everything happens."""
+    return host(tmp_path).workspace
+
+
+@pytest.fixture
+def files(tmp_path: Path, workspace: Path) -> Files:
+    """Relative paths start in the workspace."""
+    return Files(host(tmp_path), lambda: workspace)
