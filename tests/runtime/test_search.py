@@ -223,7 +223,7 @@ async def test_no_time_left(tmp_path: Path, workspace: Path, monkeypatch: pytest
     """What was found in time is given, and that time ran out is said."""
     (workspace / "a.txt").write_text("aaab\n")
     (workspace / "b.txt").write_text("a" * 100 + "\n")
-    monkeypatch.setattr(searching, "SEARCH_S", 2.0)
+    monkeypatch.setattr(searching, "SEARCH_S", 4.0)
     monkeypatch.setattr(searching, "BATCH_FILES", 1)
     files = Files(host(tmp_path, PATH=WITHOUT_RIPGREP), lambda: workspace)
     answer = await files.search_files("^(a+)+b")

@@ -56,6 +56,7 @@ class Workspace:
 
     @classmethod
     def of(cls, root: Path, cwd: Path, environment: Mapping[str, str]) -> "Workspace":
+        """That of a session, whose ``environment`` says where home is."""
         return cls(root, cwd, environment.get("HOME"))
 
     def locate(self, path: object, *, follow: bool = True) -> Place:

@@ -126,7 +126,7 @@ class Search:
 
 
 async def search(query: Query, workspace: Workspace, engine: Engine, room: int) -> dict[str, Any]:
-    """The answer, of about ``room`` characters at most; what was found in time, should time run out.
+    """The answer, of at most about ``room`` characters of JSON; what was found in time, should time run out.
 
     Raises:
         FileRefused: the path is outside the workspace.
