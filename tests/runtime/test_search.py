@@ -263,6 +263,16 @@ async def test_a_planted_ripgrep_is_not_run(tmp_path: Path, tree: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+async def test_a_ripgrep_that_does_not_start(tmp_path: Path, tree: Path) -> None:
+    """Is said, not raised."""
+    broken = tmp_path / "bin" / "rg"
+    broken.parent.mkdir()
+    broken.write_bytes(b"\x7fELF")
+    broken.chmod(0o755)
+    answer = await Files(host(tmp_path, PATH=str(broken.parent)), lambda: tree).search_files("needle")
+    assert answer == {"total_count": 0, "error": "Search failed: Exec format error"}
+
+
 async def test_a_configuration_of_ripgrep_does_not_matter(tmp_path: Path, tree: Path) -> None:
     """Nor does the environment, but for the PATH."""
     (tmp_path / "ripgreprc").write_text("--files-without-match\n")
