@@ -50,7 +50,7 @@ async def test_answers_are_those_of_hermes(tmp_path: Path, group: str) -> None:
         for call in found
         if (differing := compared.differing(expected[call], found[call])) != compared.meant(group, call)
     }
-    assert wrong == {}
+    assert wrong == {}, json.dumps(wrong, indent=1)
 
 
 @pytest.mark.anyio
@@ -79,7 +79,7 @@ async def test_answers_in_a_cell_are_those_of_hermes(tmp_path: Path, settings: S
         for call in found
         if (differing := compared.differing(expected[call], found[call])) != compared.meant(group, call)
     }
-    assert wrong == {}
+    assert wrong == {}, json.dumps(wrong, indent=1)
 
 
 def test_differences_are_of_calls_that_are_made() -> None:
