@@ -32,6 +32,7 @@ class Runtime:
         self._policy = host.policy
         self._cells = cells
         self._families = Families(host)
+        self._signatures: dict[str, inspect.Signature] = {}
         self.leave, self.end = self._families.leave, self._families.end
 
     async def answer(self, line: bytes | str, token: str) -> bytes:
@@ -65,8 +66,10 @@ class Runtime:
         return made, call
 
     def _bound(self, name: str, call: Call, args: dict[str, Any]) -> inspect.BoundArguments:
+        if name not in self._signatures:
+            self._signatures[name] = inspect.signature(call.method(self._families))
         try:
-            return inspect.signature(call.method(self._families)).bind(**args)
+            return self._signatures[name].bind(**args)
         except TypeError as exc:
             raise Refusal(f"{name}(): {exc}.") from None
 
