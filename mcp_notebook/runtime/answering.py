@@ -2,6 +2,7 @@
 
 import hmac
 import inspect
+import json
 import logging
 import time
 from typing import Any
@@ -21,6 +22,9 @@ NOT_ALLOWED = "{}() is not allowed in this session: the table [runtime] in setti
 NO_SUCH_CALL = "There is no call {!r}. There are: {}."
 TOO_LARGE = "The answer of {}() has {:,} bytes, more than the {:,} that are allowed: ask for less."
 SPENT = "Tool call limit reached ({}). No more tool calls allowed in this execution."
+
+RECORDED_CHARS = 50_000
+"""Of the arguments, and of the answer, of one call."""
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +101,7 @@ class Runtime:
 
     def _keep(self, made: Made, told: dict[str, Any], bound: inspect.BoundArguments, value: Any) -> None:
         if self._policy.record_arguments:
-            told |= {"args": dict(bound.arguments), "answer": value}
+            told |= {"args": _recorded(dict(bound.arguments)), "answer": _recorded(value)}
         made.ended.append(told)
         self._cells.called(made)
 
@@ -108,6 +112,14 @@ class Refusal(NotebookError):
 
 def _equal(shown: str, token: str) -> bool:
     return bool(token) and hmac.compare_digest(shown.encode("utf-8", "replace"), token.encode())
+
+
+def _recorded(value: Any) -> Any:
+    """As it can be kept in a notebook; of what is very long the beginning of its JSON."""
+    text = json.dumps(value)
+    if len(text) > RECORDED_CHARS:
+        return f"{text[:RECORDED_CHARS]}... [{len(text) - RECORDED_CHARS:,} more characters]"
+    return json.loads(text, parse_constant=str)  # NaN is no JSON
 
 
 def _failed(value: Any) -> bool:
