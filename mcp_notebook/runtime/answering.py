@@ -116,7 +116,7 @@ def _equal(shown: str, token: str) -> bool:
 
 def _recorded(value: Any) -> Any:
     """As it can be kept in a notebook; of what is very long the beginning of its JSON."""
-    text = json.dumps(value)
+    text = json.dumps(value, default=repr)
     if len(text) > RECORDED_CHARS:
         return f"{text[:RECORDED_CHARS]}... [{len(text) - RECORDED_CHARS:,} more characters]"
     return json.loads(text, parse_constant=str)  # NaN is no JSON
