@@ -9,7 +9,7 @@ PYTHON ?= python3
 PREFIX ?= $(HOME)/.local
 ENVS := $(CURDIR)/.envs
 DEV := $(ENVS)/dev/bin
-OTHERS := hermes mcp126 ipykernel629 node searxng servers
+OTHERS := hermes mcp126 ipykernel629 node otherpython searxng servers
 export PYTHON
 export MCP_NOTEBOOK_TEST_ENVS := $(ENVS)
 
@@ -53,7 +53,7 @@ pins:  ## writes constraints.txt anew, from the newest releases that pyproject.t
 	@rm -rf $(ENVS)/pins
 
 install:  ## installs for you alone below ~/.local (PREFIX=...) and says what to give your MCP client
-	@scripts/venv $(PREFIX)/share/mcp-notebook/environment '.[demo]'
+	@scripts/venv $(PREFIX)/share/mcp-notebook/environment '.[demo,web]'
 	@mkdir -p $(PREFIX)/bin
 	@ln -sf $(PREFIX)/share/mcp-notebook/environment/bin/mcp-notebook $(PREFIX)/bin/mcp-notebook
 	@echo 'Installed. The command for your MCP client: $(PREFIX)/bin/mcp-notebook'
@@ -74,6 +74,13 @@ $(ENVS)/dev/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 $(ENVS)/node/.ready: tests/environments/package.json
+
+$(ENVS)/otherpython/.ready: tests/environments/otherpython.txt scripts/other-python
+	@echo 'Building .envs/otherpython (once)'
+	@rm -rf $(ENVS)/otherpython
+	@"$$(scripts/other-python)" -m venv $(ENVS)/otherpython
+	@$(ENVS)/otherpython/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 $(ENVS)/%/.ready: tests/environments/%.txt
 	@echo 'Building .envs/$* (once)'

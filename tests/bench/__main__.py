@@ -9,7 +9,7 @@ from types import FrameType
 
 import anyio
 
-from tests.bench import big_notebook, crowd, long_output, memory, relay, report, round_trip, start
+from tests.bench import big_notebook, crowd, long_output, memory, relay, report, round_trip, runtime_calls, start
 from tests.bench.figure import Figure, table
 from tests.bench.machine import load
 from tests.bench.place import Place, make_place
@@ -18,6 +18,7 @@ GROUPS: dict[str, Callable[[Place], Awaitable[list[Figure]]]] = {
     "round_trip": round_trip.measure,
     "start": start.measure,
     "relay": relay.measure,
+    "runtime_calls": runtime_calls.measure,
     "long_output": long_output.measure,
     "crowd": crowd.measure,
     "memory": memory.measure,

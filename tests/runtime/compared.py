@@ -14,6 +14,8 @@ from typing import Any
 from tests.runtime.differences import MEANT
 from tests.runtime.hermes_calls import Call
 
+LINE = re.compile(r"bash: line \d+:")
+"""The line of the script that a command is put into, whose length nobody promises."""
 Answer = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 """Makes a call by the name of its function and gives what it returned."""
 
@@ -44,6 +46,8 @@ def meant(group: str, call: str) -> frozenset[str]:
 
 def told(answer: dict[str, Any], workspace: Path) -> dict[str, Any]:
     """The answer without the workspace's path."""
+    if isinstance(answer.get("output"), str):
+        answer = answer | {"output": LINE.sub("bash: line N:", answer["output"])}
     text = json.dumps(answer).replace(json.dumps(str(workspace))[1:-1], "/WORKSPACE")
     parsed: dict[str, Any] = json.loads(text)
     return parsed
@@ -54,7 +58,7 @@ def _parsed(text: str) -> dict[str, Any]:
     parsed: dict[str, Any] = answer
     if hint := re.fullmatch(r"\s*\[Hint: (.*)\]", text[end:]):
         parsed |= {"hint": hint[1], "text-after-the-JSON": True}
-    if "error" in parsed:
+    if parsed.get("error"):
         # Newer releases of ripgrep say who complains.
         parsed["error"] = parsed["error"].replace("Search failed: rg: ", "Search failed: ")
     if "matches_text" in parsed:

@@ -1,4 +1,4 @@
-"""Where our file calls are meant to answer other than Hermes's, and why.
+"""Where our calls are meant to answer other than Hermes's, and why.
 
 Each must really differ in each of the calls that it names: an entry that no longer does fails, and so does
 a difference that no entry has.
@@ -41,6 +41,23 @@ GUESSES = (
 LINES_LEFT = "Lines that a patch does not touch keep their ends, and the difference shows no others."
 
 MEANT: tuple[Difference, ...] = (
+    Difference(
+        "A workdir holds for its command alone; Hermes's shell stays there.",
+        _keys("exit_code exit_code_meaning output"),
+        _of("terminal", "finds nothing", "differs"),
+    ),
+    Difference(
+        "What may take longer is asked for by another parameter.", _keys("error"), _of("terminal", "too long a timeout")
+    ),
+    Difference(
+        "Only the command's own output is counted, not what the shell adds to it.",
+        _keys("output"),
+        _of("terminal", "much output"),
+    ),
+    Difference(
+        "Search providers are others and configured in another way.", _keys("error success"), _of("web", "no provider")
+    ),
+    Difference("What is wrong with the arguments is said.", _keys("error"), _of("web", "no address")),
     Difference(OUTSIDE, _keys(f"{_PAGE} error"), _of("reading", "through a symlink out", "outside")),
     Difference(
         OUTSIDE,

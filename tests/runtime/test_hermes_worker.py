@@ -222,5 +222,5 @@ def test_nothing_is_left_when_the_server_is_killed(tmp_path: Path, home: Path) -
         me.start_server()
         again = me.connect(lease=client.greeted["lease"])
         again.initialize()
-        assert "restarted while terminal() ran" in again.call("get_output", wait_s=20)
+        wait_until(lambda: "restarted while terminal() ran" in again.call("read_notebook"))
         assert "again" in again.call("execute_cell", source="terminal('echo again')['output']")

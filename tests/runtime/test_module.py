@@ -14,6 +14,7 @@ from mcp_notebook.kernels.launch import RUNTIME
 from mcp_notebook.session import Session
 from mcp_notebook.sessions import Sessions
 from mcp_notebook.settings import Settings
+from tests.environments import python_of
 from tests.kernels.conftest import NEWEST, OLDEST, interpreter
 from tests.live import alone, opened, ran, text_of
 
@@ -101,6 +102,15 @@ async def test_another_environment_has_it(sessions: Sessions, other_environment:
     async with opened(sessions, kernel=str(other_environment)) as session:
         assert await printed(session, "import sys; print(sys.prefix)") == str(other_environment)
         assert await printed(session, "from hermes_tools import terminal; terminal('echo hi')['output']") == "'hi'"
+
+
+async def test_another_python_has_it(sessions: Sessions) -> None:
+    """The oldest that this machine has, from 3.9 on."""
+    async with opened(sessions, kernel=str(python_of("otherpython"))) as session:
+        assert "1|one" in await printed(session, SCRIPT)
+        assert await printed(session, "import asyncio; (await terminal.aio('echo hi'))['output']") == "'hi'"
+        assert await printed(session, "import hermes_runtime; hermes_runtime.servers.search('x')") != ""
+        assert await printed(session, "job = terminal('echo x', background=True); job.wait(20)['output']") == "'x\\n'"
 
 
 @pytest.mark.filterwarnings("ignore:Passing unrecognized arguments:DeprecationWarning")

@@ -1,7 +1,7 @@
 """The runtime calls on files: read_file, write_file, search_files and patch.
 
 Names, parameters, shapes, limits and values are those of Hermes's tools, with the differences that
-``tests/runtime/compared.py`` lists. Everything stays inside the session's workspace, symlinks
+``tests/runtime/differences.py`` lists. Everything stays inside the session's workspace, symlinks
 resolved; ``places`` says how far that goes. Answers are dicts, also when a call cannot be carried out.
 """
 
@@ -23,8 +23,6 @@ from mcp_notebook.runtime.host import Host
 SEEK_ELSEWHERE = (
     "old_string not found. Use read_file to verify the current content, or search_files to locate the text."
 )
-# Both end up in the answer several times over.
-ROOM = 4
 MOST_FOUND = 100_000
 
 
@@ -81,7 +79,7 @@ class Files:
         query = Query(pattern, path, by_name, file_glob or None, count, first, output_mode, around)
         engine = Engine.of(self._host.environment, self._host.workspace)
         try:
-            return await search(query, self._workspace(), engine, self._host.policy.answer_bytes // ROOM)
+            return await search(query, self._workspace(), engine, self._host.policy.answer_bytes * 9 // 10)
         except FileRefused as exc:
             return _error(str(exc))
 

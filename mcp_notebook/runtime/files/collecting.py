@@ -3,6 +3,7 @@
 The total is that of what was looked at: a search ends when it has a page, and knows that there is more.
 """
 
+import json
 from abc import abstractmethod
 from typing import Any, Protocol
 
@@ -29,7 +30,10 @@ class Collected(Protocol):
 
 
 class Lines:
-    """Matching lines and their context."""
+    """Matching lines and their context.
+
+    ``extra`` rows behind the page are looked at; ``room`` is in characters of JSON.
+    """
 
     def __init__(self, limit: int, offset: int, room: int, *, extra: int) -> None:
         self.wanted = limit + offset + extra
@@ -43,6 +47,7 @@ class Lines:
         self._last: Row | None = None
 
     def take(self, rows: list[Row]) -> None:
+        """As ``Collected`` has it."""
         for row in rows:
             # Between lines that are not neighbours the program would print a line of its own.
             apart = self._with_context and self._last is not None and not _follows(row, self._last)
@@ -56,12 +61,13 @@ class Lines:
             self._total += 1
 
     def _keep(self, row: Row) -> None:
-        path = row.path.decode(errors="replace")
-        self._room -= len(path) + len(row.content)
-        self._matches.append({"path": path, "line": row.number, "content": row.content})
+        match = {"path": row.path.decode(errors="replace"), "line": row.number, "content": row.content}
+        self._room -= _length(match)
+        self._matches.append(match)
         self.after += 1
 
     def answer(self) -> dict[str, Any]:
+        """As ``Collected`` has it."""
         answer: dict[str, Any] = {"total_count": self._total}
         if self._matches:
             answer["matches"] = self._matches
@@ -81,14 +87,16 @@ class Names:
         self._names: list[str] = []
 
     def take(self, rows: list[Row]) -> None:
+        """As ``Collected`` has it."""
         for row in rows:
             if len(self._names) >= self.wanted or self._room < 0:
                 self.full = True
                 return
             self._names.append(row.path.decode(errors="replace"))
-            self._room -= len(self._names[-1])
+            self._room -= _length(self._names[-1])
 
     def answer(self) -> dict[str, Any]:
+        """As ``Collected`` has it."""
         page = self._names[self._offset :]
         self.after = self._offset + len(page)
         answer: dict[str, Any] = {"total_count": len(self._names)}
@@ -105,17 +113,24 @@ class Counts:
         self._counts: dict[str, int] = {}
 
     def take(self, rows: list[Row]) -> None:
+        """As ``Collected`` has it."""
         for row in rows:
             if len(self._counts) >= self.wanted or self._room < 0:
                 self.full = True
                 return
             path = row.path.decode(errors="replace")
             self._counts[path] = row.number
-            self._room -= len(path)
+            self._room -= _length(path)
 
     def answer(self) -> dict[str, Any]:
+        """As ``Collected`` has it."""
         answer: dict[str, Any] = {"total_count": sum(self._counts.values())}
         return answer | ({"counts": self._counts} if self._counts else {}) | ({"truncated": True} if self.full else {})
+
+
+def _length(value: Any) -> int:
+    """What it takes in an answer, with what comes between."""
+    return len(json.dumps(value)) + len(", ")
 
 
 def _follows(row: Row, last: Row) -> bool:

@@ -83,13 +83,15 @@ class Engine:
         The program is killed when no more is wanted and when this is cancelled.
         """
         with tempfile.TemporaryFile() as errors:
-            process = await anyio.open_process(
-                self.command(pattern, mode, context, files),
-                stdin=subprocess.DEVNULL,
-                stderr=errors,
-                cwd=directory,
-                env=dict(self.environment),
-            )
+            # Cancelled while it starts, the program would be left to itself.
+            with anyio.CancelScope(shield=True):
+                process = await anyio.open_process(
+                    self.command(pattern, mode, context, files),
+                    stdin=subprocess.DEVNULL,
+                    stderr=errors,
+                    cwd=directory,
+                    env=dict(self.environment),
+                )
             try:
                 await _hand_over(process, take)
             finally:

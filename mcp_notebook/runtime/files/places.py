@@ -20,6 +20,8 @@ from pathlib import Path
 
 from mcp_notebook.errors import FileRefused
 
+LONGEST_BYTES = 4095
+"""Other programs could not name what has a longer path."""
 # Directories on the way need not be readable; not every system has O_PATH.
 _PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -54,6 +56,7 @@ class Workspace:
 
     @classmethod
     def of(cls, root: Path, cwd: Path, environment: Mapping[str, str]) -> "Workspace":
+        """That of a session, whose ``environment`` says where home is."""
         return cls(root, cwd, environment.get("HOME"))
 
     def locate(self, path: object, *, follow: bool = True) -> Place:
@@ -68,6 +71,8 @@ class Workspace:
             raise FileRefused("path contains a NUL character.")
         given = self._without_tilde(path)
         real = self._resolved(given, follow)
+        if len(os.fsencode(real)) > LONGEST_BYTES:
+            raise FileRefused(f"path has more than {LONGEST_BYTES} bytes.")
         if not real.is_relative_to(self.root):
             raise FileRefused(f"{path} is outside the workspace {self.root}. Name a path inside it.")
         return Place(given, real, self.root)

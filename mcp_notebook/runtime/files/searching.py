@@ -20,7 +20,7 @@ from mcp_notebook.errors import BadRequest, FileRefused
 from mcp_notebook.runtime.files import similar
 from mcp_notebook.runtime.files.collecting import Collected, Counts, Lines, Names
 from mcp_notebook.runtime.files.engines import Engine, Row
-from mcp_notebook.runtime.files.places import Place, Workspace, names, opened, readable, status
+from mcp_notebook.runtime.files.places import Place, Workspace, names, opened, readable, reason, status
 from mcp_notebook.runtime.files.walking import Found, Walk, bad_glob
 
 SEARCH_S = 30.0
@@ -126,25 +126,32 @@ class Search:
 
 
 async def search(query: Query, workspace: Workspace, engine: Engine, room: int) -> dict[str, Any]:
-    """The answer, of about ``room`` characters at most; what was found in time, should time run out.
+    """The answer, of at most about ``room`` characters of JSON; what was found in time, should time run out.
 
     Raises:
         FileRefused: the path is outside the workspace.
     """
     place = workspace.locate(query.path)
+    try:
+        return await _search(query, workspace, place, engine, room)
+    except BadRequest as exc:
+        why = str(exc)
+    except OSError as exc:  # what was to be searched is gone, or the program does not start
+        why = reason(exc)
+    return {"total_count": 0, "error": f"Search failed: {why}"}
+
+
+async def _search(query: Query, workspace: Workspace, place: Place, engine: Engine, room: int) -> dict[str, Any]:
     if missing := await run_sync(_missing, place, workspace):
         return {"total_count": 0, "error": missing}
     glob = _name_glob(query.pattern) if query.files else query.file_glob
-    try:
-        if problem := (bad_glob(glob) if glob else None) or (None if query.files else _too_odd(query.pattern)):
-            raise BadRequest(problem)
-        walk = Walk(place, glob, str(workspace.cwd))
-        if not query.files and (complaint := await engine.complaint(query.pattern)):
-            if "is not allowed in a regex" in complaint and _has_newline(query.pattern):
-                return {"total_count": 0, "warning": LINES_ONLY}
-            raise BadRequest(complaint)
-    except BadRequest as exc:
-        return {"total_count": 0, "error": f"Search failed: {exc}"}
+    if problem := (bad_glob(glob) if glob else None) or (None if query.files else _too_odd(query.pattern)):
+        raise BadRequest(problem)
+    walk = Walk(place, glob, str(workspace.cwd))
+    if not query.files and (complaint := await engine.complaint(query.pattern)):
+        if "is not allowed in a regex" in complaint and _has_newline(query.pattern):
+            return {"total_count": 0, "warning": LINES_ONLY}
+        raise BadRequest(complaint)
     running = Search(query, place, walk, engine, _collected(query, room))
     with anyio.move_on_after(SEARCH_S) as time:
         await (running.names() if query.files else running.content())

@@ -103,14 +103,15 @@ class Terminal:
         os.set_blocking(reading, False)
         try:
             try:
-                process = await anyio.open_process(
-                    argv,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=writing,
-                    stderr=writing,
-                    start_new_session=True,
-                )
+                with anyio.CancelScope(shield=True):  # else a program that starts just now is lost sight of
+                    process = await anyio.open_process(
+                        argv,
+                        env=environment,
+                        stdin=subprocess.DEVNULL,
+                        stdout=writing,
+                        stderr=writing,
+                        start_new_session=True,
+                    )
             finally:
                 os.close(writing)
             in_time = await _watched(process, capture, reading, within_s)

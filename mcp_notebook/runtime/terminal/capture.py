@@ -47,7 +47,7 @@ class Capture:
         head = int(self._limit * HEAD_SHARE)
         tail = self._limit - head
         kept = "".join(self._head)[:head], ("".join(self._head) + "".join(self._tail))[-tail:]
-        left_out = f"[OUTPUT TRUNCATED - {self._chars - self._limit} chars omitted out of {self._chars} total]"
+        left_out = f"[OUTPUT TRUNCATED - {self._chars - self._limit:,} chars omitted out of {self._chars:,} total]"
         return f"{kept[0]}\n\n... {left_out} ...\n\n{kept[1]}{suffix}"
 
     def _add(self, text: str) -> None:

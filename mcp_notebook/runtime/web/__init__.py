@@ -71,11 +71,11 @@ class Web:
 
         ``content`` is Markdown of at most ``char_limit`` characters and a note of what is left out; ``error`` is None
         or says why there is no content. Results of ``search`` may be given for URLs. If the arguments mean nothing, or
-        are too many, ``{"success": False, "error"}``.
+        are too many, ``{"error"}``.
         """
         limit = CHAR_LIMIT if char_limit is None else char_limit
         if (wrong := _wrong_urls(urls)) or (wrong := _wrong_number("char_limit", limit)):
-            return _refused(wrong)
+            return {"error": wrong}
         limit = min(max(limit, LEAST_CHAR_LIMIT), MOST_CHAR_LIMIT)
         results: list[dict[str, Any]] = [{} for _ in urls]
 
