@@ -18,6 +18,7 @@ PLUGIN = '''
 
 import os
 import subprocess
+import threading
 from pathlib import Path
 
 
@@ -28,8 +29,7 @@ def before(tool_name, args, **more):
     path = str(args.get("path", ""))
     if path.startswith("hang:"):
         Path(path[5:]).write_text("hangs\\n")
-        while True:
-            Path(path[5:] + ".fifo").read_text()
+        threading.Event().wait()
     if path == "end":
         print("last words", flush=True)
         os._exit(7)

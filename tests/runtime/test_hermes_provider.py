@@ -1,6 +1,5 @@
 """Hermes itself answers the calls of cells: a real one, in its own environment, asked by real kernels."""
 
-import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def session(settings: Settings, sessions: Sessions, home: Path, anyio_backend: str) -> AsyncIterator[Session]:
     """One for all tests that do not need their own; ``sessions`` outlive it."""
     keys = {name: "confidential" for name in KEYS if name != "HERMES_HOME"}
-    async with alone(by_hermes(settings, home, keys, terminal_timeout_s=7)) as session:
+    async with alone(by_hermes(settings, home, keys)) as session:
         await printed(session, IMPORTS)
         yield session
 
@@ -110,8 +109,7 @@ async def test_an_interrupted_cell_ends_its_command_and_no_more(session: Session
 async def test_what_cannot_be_stopped_is_ended_with_the_worker(session: Session, home: Path, tmp_path: Path) -> None:
     """With the commands of other calls, which are told; the next call starts another."""
     before = worker(home)
-    place, fifo = tmp_path / "hangs", tmp_path / "hangs.fifo"
-    os.mkfifo(fifo)
+    place = tmp_path / "hangs"
     await printed(
         session, f"job = threading.Thread(target=lambda: print(terminal('echo $$ >{tmp_path}/pid; sleep 99')))"
     )
@@ -176,12 +174,6 @@ async def test_keys_reach_hermes_and_not_its_commands(session: Session, home: Pa
     assert f"HERMES_HOME={home}" in shown
 
 
-async def test_times_are_those_of_our_settings(session: Session) -> None:
-    """What a command gets where the call does not say, and the most that it may ask for."""
-    assert "timed out after 7s" in await printed(session, "print(terminal('sleep 99')['output'])")
-    assert "maximum of 600s" in await printed(session, "print(terminal('true', timeout=601)['error'])")
-
-
 async def test_odd_arguments_and_large_texts(session: Session) -> None:
     """Refused by signature as ever, judged by Hermes, or carried whole."""
     assert "Invalid command" in await printed(session, "print(terminal(5)['error'])")
@@ -214,6 +206,23 @@ async def test_policy_budget_and_record_hold(settings: Settings, home: Path, tmp
         made = [(each["name"], each["ok"]) for each in execution.made.ended]
         assert made == [("terminal", True), ("terminal", True)]
     assert running(tmp_path / "hermes") == []
+
+
+async def test_times_are_those_of_our_settings(settings: Settings, tmp_path: Path) -> None:
+    """What a command gets where the call does not say, and the most that it may ask for."""
+    short = by_hermes(settings, make_home(tmp_path), terminal_timeout_s=1, terminal_longest_s=30)
+    async with alone(short) as session:
+        assert "timed out after 1s" in await printed(session, IMPORTS + "print(terminal('sleep 99')['output'])")
+        assert "maximum of 30s" in await printed(session, "print(terminal('true', timeout=31)['error'])")
+
+
+async def test_a_call_that_takes_too_long_is_given_up(settings: Settings, tmp_path: Path) -> None:
+    """By the time of the policy; where Hermes does not stop, with the worker."""
+    short = by_hermes(settings, make_home(tmp_path), call_timeout_s=1)
+    async with alone(short) as session:
+        before = await printed(session, IMPORTS + "print(terminal('echo $PPID')['output'])")
+        assert "given up after 1 s" in await printed(session, f"print(read_file('hang:{tmp_path}/hangs')['error'])")
+        assert await printed(session, "print(terminal('echo $PPID')['output'])") != before
 
 
 async def test_the_search_is_the_one_that_hermes_has(settings: Settings, tmp_path: Path) -> None:
