@@ -100,14 +100,17 @@ async def test_a_python_without_hermes_is_named(settings: Settings, named: str, 
         assert text_of(await ran(session, "print(this_notebook()['path'])")) == "None\n"
 
 
-async def test_a_start_that_takes_too_long_is_given_up(mine: PlainHost, home: Path) -> None:
-    """With nothing left of it; the next call tries again."""
+async def test_a_start_that_takes_too_long_is_given_up(
+    mine: PlainHost, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With nothing left of it, and its exit status left to asyncio; the next call tries again."""
     hermes = HermesTools(mine, start_within_s=0.01)
     for _ in range(2):
         with pytest.raises(HermesFailed, match=r"it was not ready within 0\.01 s"):
             await hermes.call("terminal", {"command": "true"})
         assert running(home) == []
     await hermes.aclose()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 async def test_first_calls_at_once_start_one_worker(hermes: HermesTools, home: Path) -> None:

@@ -4,6 +4,7 @@ Shapes, limits and manners are then those of the installed hermes-agent, https:/
 its configuration holds, and what it refuses is refused.
 """
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,6 @@ class HermesTools:
             **self._host.environment,
             **{name: credentials[name] for name in KEYS if name in credentials},
             "TERMINAL_CWD": str(self._host.workspace),
-            "TERMINAL_TIMEOUT": str(round(policy.terminal_timeout_s)),
-            "TERMINAL_MAX_FOREGROUND_TIMEOUT": str(round(policy.terminal_longest_s)),
+            "TERMINAL_TIMEOUT": str(math.ceil(policy.terminal_timeout_s)),
+            "TERMINAL_MAX_FOREGROUND_TIMEOUT": str(math.ceil(policy.terminal_longest_s)),
         }

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import secrets
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ STOP_WITHIN_S = 5.0
 END_WITHIN_S = 9.0
 """The worker gives up its own clean-up a little sooner."""
 POLL_S = 0.01
-ROUNDS = 20
+ROUNDS = 500
 LOG_BYTES = 1_000_000
 """A log that is longer is begun anew at the next start."""
 LAST_WORDS_CHARS = 300
@@ -243,7 +244,7 @@ def _kill_all(mark: str) -> None:
         for each in found:
             with suppress(psutil.Error):
                 each.kill()
-        psutil.wait_procs(found, timeout=END_WITHIN_S)
+        time.sleep(POLL_S)  # not psutil's wait, which would take the worker's exit status from asyncio
 
 
 def _living(mark: str) -> list[psutil.Process]:

@@ -23,6 +23,7 @@ VARIABLE = "MCP_NOTEBOOK_HERMES"
 END_WITHIN_S = 8.0
 """Hermes needs one second; more where it has containers."""
 ROUNDS = 20
+ROUND_S = 0.5
 STOPPED = "{}() was stopped before it began."
 FAILED = "Hermes failed in {}() ({}: {})."
 TOO_LONG = "Hermes's answer of {}() has {:,} bytes, more than the {:,} that are allowed: ask for less."
@@ -154,7 +155,7 @@ def _kill_all(mark: str) -> None:
         for each in found:
             with suppress(psutil.Error):
                 each.kill()
-        psutil.wait_procs(found, timeout=END_WITHIN_S)
+        psutil.wait_procs(found, timeout=ROUND_S)
 
 
 def _version() -> str:
