@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any, BinaryIO
 
 VARIABLE = "MCP_NOTEBOOK_HERMES"
@@ -61,7 +62,8 @@ class Calls:
 
     def take(self, number: int) -> None:
         """It waits for a thread."""
-        self._waiting.add(number)
+        with self._lock:
+            self._waiting.add(number)
 
     def answer(self, number: int, name: str, args: dict[str, Any]) -> dict[str, Any]:
         """Make the call, in this thread."""
@@ -88,7 +90,9 @@ class Calls:
 
     def stop_all(self) -> None:
         """Nobody waits for any of them."""
-        for number in [*self._waiting, *self._threads]:
+        with self._lock:
+            numbers = [*self._waiting, *self._threads]
+        for number in numbers:
             self.stop(number)
 
 
@@ -132,7 +136,7 @@ def _serve(asked: BinaryIO, answers: Answers, calls: Calls) -> None:
             calls.stop(message["stop"])
             continue
         calls.take(message["id"])
-        threads.start(lambda call=message: make(call["id"], call["name"], call["args"]))  # type: ignore[misc]
+        threads.start(partial(make, message["id"], message["name"], message["args"]))
 
 
 def _started(psutil: Any, mark: str) -> Iterator[Any]:
