@@ -105,10 +105,13 @@ class Answers:
         self._lock = threading.Lock()
 
     def write(self, message: dict[str, Any], name: str = "") -> None:
-        """The answer of a call of this name; where it is too long, that."""
-        line = json.dumps(message, default=str).encode()
-        if len(line) > self._most_bytes:
-            error = TOO_LONG.format(name, len(line), self._most_bytes)
+        """The answer of a call of this name; where it is too long or no JSON, that."""
+        try:
+            line = json.dumps(message, default=str).encode()
+            error = TOO_LONG.format(name, len(line), self._most_bytes) if len(line) > self._most_bytes else ""
+        except (TypeError, ValueError, RecursionError) as exc:
+            error = FAILED.format(name, type(exc).__name__, exc)
+        if error:
             line = json.dumps({"id": message["id"], "error": error}).encode()
         with self._lock, suppress(OSError):  # who has gone reads nothing
             self._out.write(line + b"\n")
