@@ -79,7 +79,7 @@ class KernelLife:
             return "shutdown"
         running = self._queue.running
         if running is None:
-            return "idle"
+            return "busy" if self._queue.pending else "idle"
         return "waiting_for_input" if running.status == "waiting_for_input" else "busy"
 
     @property

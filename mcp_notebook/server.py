@@ -38,6 +38,8 @@ cell and keeps the variables.
 a cell is an ordinary result with status error: read the traceback, correct the cell, go on.
 - Long output is cut in the middle, and the answer names the call that fetches the rest. get_output \
 also searches with a regular expression.
+- In Python cells the module hermes_runtime has the host's tools as functions: terminal, read_file, \
+search_files, web_search, servers, ... What they return stays in the kernel unless a cell prints it.
 - edit_cell changes the document without running it, read_notebook shows it, inspect_variables lists \
 what is defined, save_notebook writes the .py and .ipynb pair into the workspace. Nothing is written \
 before that.

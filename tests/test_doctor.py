@@ -129,6 +129,7 @@ def test_a_dead_kernel_of_a_running_server(somebody: User) -> None:
     client, kernel = working(somebody)
     killed(kernel)
     assert "signal 9" in client.call("execute_cell", source="1")
+    wait_until(lambda: not kernel.directory.exists())
     assert [each.level for each in found(somebody)] == ["ok"]
     assert " dead " in somebody.command("sessions").stdout
 

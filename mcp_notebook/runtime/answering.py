@@ -2,6 +2,7 @@
 
 import hmac
 import inspect
+import json
 import logging
 import time
 from typing import Any
@@ -22,6 +23,9 @@ NO_SUCH_CALL = "There is no call {!r}. There are: {}."
 TOO_LARGE = "The answer of {}() has {:,} bytes, more than the {:,} that are allowed: ask for less."
 SPENT = "Tool call limit reached ({}). No more tool calls allowed in this execution."
 
+RECORDED_CHARS = 50_000
+"""Of the arguments, and of the answer, of one call."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -32,6 +36,7 @@ class Runtime:
         self._policy = host.policy
         self._cells = cells
         self._families = Families(host)
+        self._signatures: dict[str, inspect.Signature] = {}
         self.leave, self.end = self._families.leave, self._families.end
 
     async def answer(self, line: bytes | str, token: str) -> bytes:
@@ -65,8 +70,10 @@ class Runtime:
         return made, call
 
     def _bound(self, name: str, call: Call, args: dict[str, Any]) -> inspect.BoundArguments:
+        if name not in self._signatures:
+            self._signatures[name] = inspect.signature(call.method(self._families))
         try:
-            return inspect.signature(call.method(self._families)).bind(**args)
+            return self._signatures[name].bind(**args)
         except TypeError as exc:
             raise Refusal(f"{name}(): {exc}.") from None
 
@@ -94,7 +101,7 @@ class Runtime:
 
     def _keep(self, made: Made, told: dict[str, Any], bound: inspect.BoundArguments, value: Any) -> None:
         if self._policy.record_arguments:
-            told |= {"args": dict(bound.arguments), "answer": value}
+            told |= {"args": _recorded(dict(bound.arguments)), "answer": _recorded(value)}
         made.ended.append(told)
         self._cells.called(made)
 
@@ -105,6 +112,14 @@ class Refusal(NotebookError):
 
 def _equal(shown: str, token: str) -> bool:
     return bool(token) and hmac.compare_digest(shown.encode("utf-8", "replace"), token.encode())
+
+
+def _recorded(value: Any) -> Any:
+    """As it can be kept in a notebook; of what is very long the beginning of its JSON."""
+    text = json.dumps(value, default=repr)
+    if len(text) > RECORDED_CHARS:
+        return f"{text[:RECORDED_CHARS]}... [{len(text) - RECORDED_CHARS:,} more characters]"
+    return json.loads(text, parse_constant=str)  # NaN is no JSON
 
 
 def _failed(value: Any) -> bool:

@@ -145,6 +145,7 @@ async def execute_cell(
 
     Give `source` to add a new cell, `cell_id` to run an existing one again, or both to edit that cell and
     run it. Variables, imports and open files stay for later cells. Resumes or opens a session if there is none yet.
+    In Python, `hermes_runtime` has the host's tools as functions: terminal, read_file, web_search, servers, ...
 
     Comes back when the cell is done, or after `wait_s` with status `running` and an `execution_id`; the
     cell then keeps running: follow it with get_output(execution_id=..., wait_s=...) or stop it with

@@ -70,6 +70,9 @@ async def test_arguments_and_answers_when_asked_for(settings: Settings) -> None:
         assert first["answer"]["output"] == "hi"
         assert second["args"]["path"] == "missing"
         assert "not found" in second["answer"]["error"].lower()
+        await ran(session, "write_file('big.txt', 'x' * 1_000_000)")
+        assert calls_of(session)[0]["args"].endswith(" more characters]")
+        assert len(calls_of(session)[0]["args"]) < 51_000
 
 
 async def test_a_notebook_sees_itself(session: Session) -> None:
