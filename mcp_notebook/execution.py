@@ -54,7 +54,7 @@ class Execution:
         self.place = 0
         """Its place among all executions of the session."""
         self.on_change: Callable[[], None] = _nothing
-        self.made = Made()
+        self.made = Made(self.id)
         """The runtime calls that its code has made."""
         self.question: Question | None = None
         """What its code asks the user, where that is no ``input()``."""

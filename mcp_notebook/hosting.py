@@ -4,6 +4,7 @@ What a call may know of its session is said here, and nothing else.
 """
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -25,21 +26,30 @@ from mcp_notebook.runtime import Made, Runtime, door
 
 OWN_VARIABLES = ("JPY_PARENT_PID",)
 """What the kernel was given for itself."""
-WAITING_CALLS = 100
 
 logger = logging.getLogger(__name__)
 
 
 class SessionHost:
-    """What ``runtime.Host`` and ``runtime.Cells`` ask for. ``notebook`` gives this_notebook() its answer."""
+    """What ``runtime.Host`` and ``runtime.Cells`` ask for.
+
+    ``notebook`` gives this_notebook() its answer; ``on_late`` is called with the id of an execution that has ended
+    before a call of its code did.
+    """
 
     def __init__(
-        self, options: SessionOptions, life: KernelLife, ledger: Ledger, notebook: Callable[[], dict[str, Any]]
+        self,
+        options: SessionOptions,
+        life: KernelLife,
+        ledger: Ledger,
+        notebook: Callable[[], dict[str, Any]],
+        on_late: Callable[[str], None],
     ) -> None:
         self._options = options
         self._life = life
         self._ledger = ledger
         self.notebook = notebook
+        self._on_late = on_late
         self._environment: tuple[int, Mapping[str, str]] | None = None
 
     @property
@@ -81,6 +91,8 @@ class SessionHost:
         running = self._life.running
         if running is not None and running.made is made:
             self._ledger.called(running)
+        else:  # a thread made it
+            self._on_late(made.execution)
 
 
 async def answer_calls(
@@ -108,7 +120,7 @@ async def answer_calls(
 
 async def _answer_over_stdin(kernel: Kernel, answer: door.Answer) -> None:
     """One call at a time: the next one, or None, says that nobody waits for the one before, which then ends."""
-    sending, asked = anyio.create_memory_object_stream[str | None](WAITING_CALLS)
+    sending, asked = anyio.create_memory_object_stream[str | None](math.inf)
     kernel.on_call(sending.send_nowait)
     number, scope = "", anyio.CancelScope()
 

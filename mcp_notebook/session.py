@@ -76,7 +76,7 @@ class Session(SessionView):
             on_sent=lambda execution, msg_id: self._ledger.sent(execution, msg_id, self._record.ran(execution)),
             attend=lambda kernel, **told: answer_calls(self._runtime, options.policy, kernel, **told),
         )
-        host = SessionHost(options, self._life, self._ledger, self.as_data)
+        host = SessionHost(options, self._life, self._ledger, self.as_data, self._on_late_call)
         self._runtime = Runtime(host, host)
         self._record = Record(self.notebook, options.directory, options.spill_over_chars, self._ledger.forgotten)
         self._limit = OutputLimit(self._record, options.output_limit_bytes, options.spill_over_chars)
@@ -377,6 +377,12 @@ class Session(SessionView):
     def _on_end(self, execution: Execution) -> None:
         self._record.ended(execution, self._life.number)
         self._ledger.ended(execution, self._record.ran(execution), self._cell_of(execution))
+
+    def _on_late_call(self, execution_id: str) -> None:
+        with suppress(UnknownExecution):
+            execution = self._record.find(execution_id, None, None)
+            self._record.show(execution)
+            self._ledger.cell(self._cell_of(execution))
 
     def _cell_of(self, execution: Execution) -> NotebookNode | None:
         try:

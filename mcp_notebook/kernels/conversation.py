@@ -44,6 +44,8 @@ class Conversation:
         """The execution that this client has running."""
         self.subscribed = anyio.Event()
         """Whether IOPub messages reach us."""
+        self._has_called = False
+        """Whether somebody may still answer the latest call."""
         self._process = process
         self._requests: OrderedDict[str, Request] = OrderedDict()
         self._asked: dict[str, Request] = {}
@@ -74,7 +76,7 @@ class Conversation:
     def end(self) -> None:
         """No execution of ours runs any more."""
         self.current = self._input_request = None
-        self.on_call(None)
+        self._end_call()
 
     def missing(self, request: Request) -> int:
         """How many messages were lost since ``request`` began."""
@@ -212,12 +214,18 @@ class Conversation:
         if number > self._inputs_seen:  # a kernel that is taken over may tell it twice
             self._inputs_seen = number
             if message["parent_header"].get("mcp_notebook", {}).get("call"):
+                self._has_called = True
                 self.on_call(str(message["content"].get("prompt", "")))
                 return
-            self.on_call(None)
+            self._end_call()
             self._input_request = message
             self._ask_for_input()
             self._channels.later(INPUT_WITHIN_S, lambda: self._ask_for_input(overdue=message))
+
+    def _end_call(self) -> None:
+        if self._has_called:
+            self._has_called = False
+            self.on_call(None)
 
     def _ask_for_input(self, *, overdue: Message | None = None) -> None:
         """Pass a request for input on, when what was printed before it is here."""

@@ -90,7 +90,7 @@ class _Connection(asyncio.Protocol):
         self._data += data
         if len(self._data) > self._longest or self._passing_over:
             self._pass_over()
-        if self._scope is None and b"\n" in self._data:
+        if self._scope is None and b"\n" in data and b"\n" in self._data:
             self._scope = anyio.CancelScope()
             self._tasks.start_soon(self._serve, self._scope)
 

@@ -12,6 +12,8 @@ from mcp_notebook.policy import Policy
 class Made:
     """The calls that one execution has made."""
 
+    execution: str = ""
+    """Its id."""
     begun: int = 0
     """How many count against its budget."""
     ended: list[dict[str, Any]] = field(default_factory=list)

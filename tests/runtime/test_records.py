@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import pytest
 
 from mcp_notebook.policy import Policy
@@ -73,6 +74,18 @@ async def test_arguments_and_answers_when_asked_for(settings: Settings) -> None:
         await ran(session, "write_file('big.txt', 'x' * 1_000_000)")
         assert calls_of(session)[0]["args"].endswith(" more characters]")
         assert len(calls_of(session)[0]["args"]) < 51_000
+
+
+async def test_a_call_that_outlasts_its_cell(session: Session) -> None:
+    """Made by a thread: it is in the cell that made it, when it ends."""
+    os.mkfifo(session.workspace / "end")
+    source = "import threading; t = threading.Thread(target=lambda: terminal('echo >begun; cat end')); t.start()\n"
+    execution = await ran(session, f"{source}while not __import__('os').path.exists('begun'): pass")
+    cell = session.notebook.cell(execution.cell_id)
+    assert "calls" not in cell["metadata"]["mcp_notebook"]
+    await anyio.to_thread.run_sync((session.workspace / "end").write_text, "")
+    await ran(session, "t.join()")
+    assert [call["name"] for call in cell["metadata"]["mcp_notebook"]["calls"]] == ["terminal"]
 
 
 async def test_a_notebook_sees_itself(session: Session) -> None:
