@@ -99,7 +99,7 @@ def table(without_code: Cost, with_code: Cost) -> str:
 
 
 def _named(listing: str) -> list[str]:
-    return [line.partition("] ")[2] for line in listing.splitlines()]
+    return sorted(line.partition("] ")[2] for line in listing.splitlines())
 
 
 def _undocumented(source: str) -> int:
