@@ -36,8 +36,9 @@ envs: $(ENVS)/dev/.ready $(OTHERS:%=$(ENVS)/%/.ready)  ## the environments that 
 bench: $(ENVS)/dev/.ready  ## measures against floors of the same run; writes docs/benchmarks.md
 	@$(DEV)/python -m tests.bench
 
-docs: $(ENVS)/dev/.ready  ## writes docs/tools.md from the code
+docs: $(ENVS)/dev/.ready  ## writes docs/tools.md and docs/settings.md from the code
 	@$(DEV)/python docs/generate_tools.py
+	@$(DEV)/python docs/generate_settings.py
 
 reliability: $(ENVS)/dev/.ready  ## kills every process in turn and in pairs; writes the table of docs/reliability.md
 	@MCP_NOTEBOOK_WRITE_DOCS=1 $(DEV)/pytest tests/reliability

@@ -23,9 +23,10 @@ CONFIGURATION = re.compile(r"^```(json|toml|yaml)\n(.*?)^```$", re.MULTILINE | r
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
-def test_tools_page_is_what_clients_are_told() -> None:
-    """docs/tools.md is the one that the code would write."""
-    command = [sys.executable, "docs/generate_tools.py", "--check"]
+@pytest.mark.parametrize("page", ["tools", "settings"])
+def test_generated_pages_are_what_the_code_says(page: str) -> None:
+    """docs/tools.md and docs/settings.md are those that the code would write."""
+    command = [sys.executable, f"docs/generate_{page}.py", "--check"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
