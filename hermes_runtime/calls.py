@@ -188,15 +188,17 @@ def web_extract(urls: list[str], char_limit: int | None = None) -> dict[str, Any
 
 
 @with_async_form
-def ask_user(question: str, choices: list[str] | None = None, type: type = str) -> Any:  # noqa: A002 - its best name
+def ask_user(question: str, choices: list[Any] | None = None, type: type = str) -> Any:  # noqa: A002 - its best name
     """Ask the user, and wait for the answer, which is returned: a str, int, float or bool as `type` says.
 
     With `choices` it is one of them. Where the user declines, HostError is raised.
     """
     kinds: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
+    if type not in kinds or (choices is not None and not choices):
+        raise ValueError("ask_user() asks for a str, int, float or bool, and of one choice at least.")
     schema: dict[str, Any] = {"type": kinds[type]}
     if choices is not None:
-        schema["enum"] = [str(choice) for choice in choices]
+        schema["enum"] = [type(choice) for choice in choices]
     return ask("ask_user", {"question": question, "schema": schema})
 
 
@@ -214,7 +216,7 @@ def glue(name: str, value: Any, display: bool = False) -> None:
     """
     encoder = "text" if isinstance(value, str) else "json"
     try:
-        data = json.loads(json.dumps(value))
+        data = json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError):
         raise TypeError(NO_SCRAP.format(type(value).__name__)) from None
     scrap = {"name": name, "data": data, "encoder": encoder, "version": SCRAP_VERSION}

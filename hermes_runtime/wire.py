@@ -9,6 +9,7 @@ value of its ``input_reply``, both behind the call's number and a blank.
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 VERSION = 1
@@ -23,8 +24,15 @@ class Refused(Exception):
 
 
 def request(tool: str, args: dict[str, Any], token: str) -> bytes:
-    """Raises TypeError where an argument is no JSON."""
-    return json.dumps({"tool": tool, "args": args, "token": token}).encode()
+    """A path is sent as its text. Raises TypeError where an argument is no JSON."""
+    return json.dumps({"tool": tool, "args": args, "token": token}, default=_text_of_path).encode()
+
+
+def _text_of_path(value: Any) -> str:
+    path = os.fspath(value)
+    if not isinstance(path, str):
+        raise TypeError(f"{type(value).__name__} is no JSON")
+    return path
 
 
 def parsed_request(line: bytes | str) -> tuple[str, dict[str, Any], str]:

@@ -43,6 +43,6 @@ class Question:
                 value = KINDS.get(kind, str)(answer)
         except (ValueError, KeyError, TypeError):
             raise BadRequest(f"The cell asks for a value of type {kind}, which {str(answer)!r} is not.") from None
-        if self.choices and str(value) not in self.choices:
+        if self.choices and value not in self.schema["enum"]:
             raise BadRequest(f"The cell asks for one of {', '.join(self.choices)}.")
         return value
