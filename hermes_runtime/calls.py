@@ -194,6 +194,8 @@ def ask_user(question: str, choices: list[str] | None = None, type: type = str) 
     With `choices` it is one of them. Where the user declines, HostError is raised.
     """
     kinds: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
+    if type not in kinds:
+        raise TypeError(f"ask_user() answers with a str, an int, a float or a bool, not with {type!r}.")
     schema: dict[str, Any] = {"type": kinds[type]}
     if choices is not None:
         schema["enum"] = [str(choice) for choice in choices]

@@ -29,8 +29,8 @@ READ_BYTES = 1 << 20
 LONGEST_ANSWER = 1 << 30
 REPEATABLE = frozenset(
     (
-        "read_file", "search_files", "web_search", "web_extract", "this_notebook", "terminal.poll", "servers.list",
-        "servers.tools", "servers.search",
+        "read_file", "search_files", "web_search", "web_extract", "ask_user", "this_notebook", "terminal.poll",
+        "servers.list", "servers.tools", "servers.search",
     )
 )  # fmt: skip
 """Calls that change nothing: they are asked again where the host was restarted meanwhile."""
