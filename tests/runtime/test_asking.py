@@ -157,7 +157,7 @@ got.append(input("typed? ")); thread.join()
 print(sorted(got))
 """
         execution = await session.execute_cell(source)
-        answered = []
+        answered: list[str] = []
         with anyio.fail_after(20):
             while len(answered) < 2:
                 while execution.prompt is None or execution.prompt in answered:
@@ -191,14 +191,14 @@ async def test_progress_goes_on_while_the_user_thinks(
         await heard.wait()
         return ElicitResult(action="accept", content={"answer": "well"})
 
-    async def progress(seconds: float, total: float | None, message: str | None) -> None:
+    async def heard_of(progress: float, total: float | None, message: str | None) -> None:
         if thinking.is_set():
             heard.set()
 
     source = {"source": f"{ASK}ask_user('Well?')"}
     async with Client(server, mode="legacy", cache=None, elicitation_callback=answer) as client:
         with anyio.fail_after(30):
-            result = await client.call_tool("execute_cell", source, progress_callback=progress)
+            result = await client.call_tool("execute_cell", source, progress_callback=heard_of)
     assert "'well'" in str(result.content)
 
 
