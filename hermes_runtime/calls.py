@@ -194,8 +194,10 @@ def ask_user(question: str, choices: list[Any] | None = None, type: type = str) 
     With `choices` it is one of them. Where the user declines, HostError is raised.
     """
     kinds: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
-    if type not in kinds or (choices is not None and not choices):
-        raise ValueError("ask_user() asks for a str, int, float or bool, and of one choice at least.")
+    if type not in kinds:
+        raise TypeError(f"ask_user() answers with a str, an int, a float or a bool, not with {type!r}.")
+    if choices is not None and not choices:
+        raise ValueError("ask_user() cannot ask for one of no choices.")
     schema: dict[str, Any] = {"type": kinds[type]}
     if choices is not None:
         schema["enum"] = [type(choice) for choice in choices]

@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 HOST_WITHIN_S = 30.0
 """A host that was restarted is back sooner."""
 AGAIN_S = 0.02
+MOST_IDLE = 20
+"""So many connections are kept for the next calls."""
 READ_BYTES = 1 << 20
 LONGEST_ANSWER = 1 << 30
 REPEATABLE = frozenset(
     (
-        "read_file", "search_files", "web_search", "web_extract", "this_notebook", "terminal.poll", "servers.list",
-        "servers.tools", "servers.search",
+        "read_file", "search_files", "web_search", "web_extract", "ask_user", "this_notebook", "terminal.poll",
+        "servers.list", "servers.tools", "servers.search",
     )
 )  # fmt: skip
 """Calls that change nothing: they are asked again where the host was restarted meanwhile."""
@@ -89,7 +91,7 @@ class SocketCarrier:
                 pass
             finally:
                 # Also where the call was interrupted: the host then ends what it had begun.
-                if answer:
+                if answer and len(self._idle) < MOST_IDLE:
                     self._idle.append(connection)
                 else:
                     connection.close()
@@ -142,9 +144,13 @@ class SocketCarrier:
     async def _streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         until = time.monotonic() + HOST_WITHIN_S
         while True:
+            connection = socket.socket(socket.AF_UNIX)
             try:
-                return await asyncio.open_unix_connection(self._path, limit=LONGEST_ANSWER)
+                connection.setblocking(False)
+                connection.connect(self._path)  # at once, or not at all: asyncio takes "try again" for success
+                return await asyncio.open_unix_connection(sock=connection, limit=LONGEST_ANSWER)
             except OSError as exc:
+                connection.close()
                 if time.monotonic() > until:
                     raise HostError(UNREACHABLE.format(exc.strerror)) from None
             await asyncio.sleep(AGAIN_S)

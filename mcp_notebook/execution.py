@@ -18,6 +18,7 @@ from mcp_notebook.spill import SpilledText
 
 Status = Literal["queued", "running", "waiting_for_input", "ok", "error", "interrupted", "cancelled", "dead", "unknown"]
 OUTPUT_TYPES = ("stream", "display_data", "execute_result", "update_display_data")
+ASKED_TOO_LATE = "The cell ended before the user answered."
 FINISHED: frozenset[Status] = frozenset({"ok", "error", "interrupted", "cancelled", "dead", "unknown"})
 
 
@@ -59,6 +60,8 @@ class Execution:
         self.question: Question | None = None
         """What its code asks the user, where that is no ``input()``."""
         self._given: list[Any] = []
+        self._input: tuple[str, bool] | None = None
+        """Prompt of the ``input()`` that waits, and whether that is a password."""
         self._collector = collector
         self._began: float | None = None
         self._ended: float | None = None
@@ -185,24 +188,25 @@ class Execution:
         return changed
 
     def ask(self, prompt: str, password: bool) -> None:
-        self.prompt, self.password = prompt, password
-        self.change("waiting_for_input")
+        """An ``input()`` waits for its line; behind a ``question`` that waits already."""
+        self._input = (prompt, password)
+        self._tell_what_is_asked()
 
     async def ask_user(self, question: Question) -> Any:
-        """Wait for the user's answer, which ``give`` brings.
+        """Wait for the user's answer, which ``give`` brings; an ``input()`` that waits already comes after it.
 
         Raises:
             Declined: there will be none.
         """
-        self.question, self._given = question, []
-        self.ask(str(question), password=False)
+        self._given, self.question = [], question
         try:
+            self._tell_what_is_asked()
             while not self._given:
+                if self.finished:
+                    raise Declined(ASKED_TOO_LATE)
                 await self.changed()
         finally:
-            self.question = None
-            if self.status == "waiting_for_input":
-                self.answered()
+            self._asked_no_longer(question)
         if isinstance(self._given[0], Declined):
             raise self._given[0]
         return self._given[0]
@@ -215,11 +219,24 @@ class Execution:
         """
         assert self.question is not None
         self._given = [answer if isinstance(answer, Declined) else self.question.parsed(answer)]
-        self.answered()
+        self._asked_no_longer(self.question)
 
     def answered(self) -> None:
-        self.prompt, self.password = None, False
-        self.change("running")
+        """The ``input()`` that waited has its line."""
+        self._input = None
+        self._tell_what_is_asked()
+
+    def _asked_no_longer(self, question: Question) -> None:
+        if self.question is question:
+            self.question = None
+            self._tell_what_is_asked()
+
+    def _tell_what_is_asked(self) -> None:
+        if self.finished:
+            return
+        asked = (str(self.question), False) if self.question is not None else self._input
+        self.prompt, self.password = asked or (None, False)
+        self.change("waiting_for_input" if asked else "running")
 
     def show(self, data: dict[str, Any]) -> None:
         """Add a mime bundle that came with the reply, such as the text of ``help?``."""

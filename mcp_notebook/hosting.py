@@ -16,6 +16,7 @@ import anyio.abc
 import anyio.to_thread
 import psutil
 
+from hermes_runtime import carriers, wire
 from mcp_notebook.errors import KernelError
 from mcp_notebook.kernels.base import Kernel
 from mcp_notebook.ledger import Ledger
@@ -24,6 +25,9 @@ from mcp_notebook.options import SessionOptions
 from mcp_notebook.policy import Policy
 from mcp_notebook.runtime import Made, Runtime, door
 
+BEGUN = "runtime.begun"
+"""Beside the connection file: the number of the call that came last over the stdin channel. The kernel asks the next
+server for it too, where it was not answered."""
 OWN_VARIABLES = ("JPY_PARENT_PID",)
 """What the kernel was given for itself."""
 
@@ -123,10 +127,17 @@ async def _answer_over_stdin(kernel: Kernel, answer: door.Answer) -> None:
     sending, asked = anyio.create_memory_object_stream[str | None](math.inf)
     kernel.on_call(sending.send_nowait)
     number, scope = "", anyio.CancelScope()
+    begun = kernel.directory / BEGUN
+    begun_before = _mark_in(begun)
 
     async def carry_out(own: anyio.CancelScope, mark: str, line: str) -> None:
         with own:
-            answered = await answer(line.encode("utf-8", "surrogatepass"))
+            if mark == begun_before and (lost := _lost(line)):
+                answered = lost
+            else:
+                with suppress(OSError):
+                    begun.write_text(mark)
+                answered = await answer(line.encode("utf-8", "surrogatepass"))
             with suppress(KernelError):
                 await kernel.input_reply(f"{mark} {answered.decode()}")
 
@@ -147,3 +158,19 @@ async def _answer_over_stdin(kernel: Kernel, answer: door.Answer) -> None:
             await take_turns()
         finally:
             kernel.on_call(lambda _line: None)
+
+
+def _mark_in(begun: Path) -> str | None:
+    """The call that an earlier server had begun last."""
+    with suppress(OSError, ValueError):
+        return begun.read_text()
+    return None
+
+
+def _lost(line: str) -> bytes | None:
+    """What is answered where an earlier server had begun this call; None where it can be carried out again."""
+    with suppress(ValueError):
+        tool = wire.parsed_request(line)[0]
+        if tool not in carriers.REPEATABLE:
+            return wire.refusal(carriers.LOST.format(tool))
+    return None

@@ -55,6 +55,9 @@ class Families:
         """The user's answer."""
         if not isinstance(question, str) or not isinstance(schema, dict) or schema.get("type") not in SCALARS:
             raise BadRequest(f"ask_user wants a question, and a schema whose type is one of {', '.join(SCALARS)}.")
+        choices = schema.get("enum", [])
+        if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
+            raise BadRequest("ask_user wants its choices as a list of texts.")
         return await self.host.ask(question, schema)
 
     async def this_notebook(self) -> dict[str, Any]:

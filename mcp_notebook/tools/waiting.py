@@ -81,7 +81,7 @@ async def with_progress(call: Call, message: str, work: Callable[[], Awaitable[W
     """What ``work`` returns or raises; the client hears ``message`` while it takes."""
     failed: Exception
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_report_until_cancelled, call, message)
+        tasks.start_soon(report_until_cancelled, call, message)
         try:
             return await work()
         except Exception as exc:  # out of the group, which would wrap it
@@ -106,7 +106,8 @@ async def cancelled_with_call(call: Call, stop: Callable[[], Awaitable[None]] | 
         raise
 
 
-async def _report_until_cancelled(call: Call, message: str) -> None:
+async def report_until_cancelled(call: Call, message: str) -> None:
+    """Let the client hear ``message`` as often as was promised."""
     while True:
         await anyio.sleep(PROGRESS_EVERY_S)
         await call.report_progress(round(anyio.current_time() - call.began, 3), None, message)

@@ -1,8 +1,12 @@
 """What a cell asks the user: from the waiting call where the client can ask, by control_kernel where it cannot."""
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 from mcp import Client
 from mcp.client import ClientRequestContext
@@ -11,7 +15,11 @@ from mcp.server import MCPServer
 from mcp_types import ElicitRequestParams, ElicitResult
 
 from mcp_notebook.sessions import Connection, Sessions
+from mcp_notebook.tools import waiting
 from tests.calls import call, refused
+from tests.daemons import User, user
+from tests.live import asking, finished, opened, text_of
+from tests.relays import Relays, relays
 
 pytestmark = pytest.mark.anyio
 
@@ -109,3 +117,112 @@ with ThreadPoolExecutor(2) as pool:
 """
     assert "['a', 'b']" in await run(server, sessions, source, answer)
     assert sorted(params.message for params in asked) == ["one?", "two?"]
+
+
+async def test_who_asks_after_the_cell_has_ended(sessions: Sessions) -> None:
+    """Is told so, and holds up no later cell's question."""
+    async with opened(sessions) as session:
+        os.mkfifo(session.workspace / "go")
+        source = """
+import threading
+from hermes_runtime import ask_user, HostError
+told = []
+def behind():
+    try: ask_user("behind?")
+    except HostError as exc: told.append(str(exc))
+thread = threading.Thread(target=behind); thread.start()
+open("go").read()
+"""
+        execution = await session.execute_cell(source)
+        await asking(execution)
+        await anyio.to_thread.run_sync((session.workspace / "go").write_text, "go")
+        await finished(execution)
+        execution = await session.execute_cell("thread.join(); print(told, ask_user('now?'))")
+        await asking(execution)
+        assert execution.prompt == "now?"
+        await session.answer("yes", execution.id)
+        assert text_of(await finished(execution)).strip() == "['The cell ended before the user answered.'] yes"
+        (session.workspace / "go").unlink()
+
+
+async def test_a_question_and_an_input_at_once(sessions: Sessions) -> None:
+    """One is asked after the other, whichever came first."""
+    async with opened(sessions) as session:
+        source = """
+import threading
+from hermes_runtime import ask_user
+got = []
+thread = threading.Thread(target=lambda: got.append(ask_user("asked?"))); thread.start()
+got.append(input("typed? ")); thread.join()
+print(sorted(got))
+"""
+        execution = await session.execute_cell(source)
+        answered: list[str] = []
+        with anyio.fail_after(20):
+            while len(answered) < 2:
+                while execution.prompt is None or execution.prompt in answered:
+                    await execution.changed()
+                answered.append(execution.prompt)
+                await session.answer(execution.prompt.strip(), execution.id)
+        assert text_of(await finished(execution)).strip() == "['asked?', 'typed?']"
+
+
+@pytest.mark.parametrize("content", [None, {}, {"answer": None}, {"answer": {"no": "scalar"}}, {"answer": "many"}])
+async def test_an_answer_that_is_none(server: MCPServer[Connection], sessions: Sessions, content: Any) -> None:
+    """Leaves the question as it is: whoever reads the call's answer is told of it."""
+
+    async def answer(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        return ElicitResult.model_construct(action="accept", content=content)
+
+    text = await run(server, sessions, f"{ASK}ask_user('How many?', type=int)", answer)
+    assert "waiting_for_input" in text
+    assert "How many?" in text
+
+
+async def test_progress_goes_on_while_the_user_thinks(
+    server: MCPServer[Connection], sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the client gives the call up."""
+    monkeypatch.setattr(waiting, "PROGRESS_EVERY_S", 0.01)
+    thinking, heard = anyio.Event(), anyio.Event()
+
+    async def answer(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        thinking.set()
+        await heard.wait()
+        return ElicitResult(action="accept", content={"answer": "well"})
+
+    async def heard_of(progress: float, total: float | None, message: str | None) -> None:
+        if thinking.is_set():
+            heard.set()
+
+    source = {"source": f"{ASK}ask_user('Well?')"}
+    async with Client(server, mode="legacy", cache=None, elicitation_callback=answer) as client:
+        with anyio.fail_after(30):
+            result = await client.call_tool("execute_cell", source, progress_callback=heard_of)
+    assert "'well'" in str(result.content)
+
+
+@pytest.fixture
+def me(tmp_path: Path) -> Iterator[User]:
+    """A user of whom nothing is left running."""
+    with user(tmp_path) as me:
+        yield me
+
+
+@pytest.fixture
+def started(me: User) -> Iterator[Relays]:
+    """Relays of this user."""
+    with relays(me) as started:
+        yield started
+
+
+def test_a_question_outlives_the_server(me: User, started: Relays) -> None:
+    """The next one asks it again."""
+    client = started.start()
+    before = client.call("execute_cell", source=f"{ASK}print('it is', ask_user('Well?'))")
+    assert "waiting_for_input" in before
+    me.kill_running_server()
+    cell_id = before.partition("cell=")[2].split()[0]
+    now = client.call("get_output", cell_id=cell_id, wait_s=20)
+    assert "waiting_for_input" in now and "Well?" in now, now
+    assert "it is fine" in client.call("control_kernel", action="answer", text="fine")

@@ -62,6 +62,21 @@ async def test_tasks_call_at_once(session: Session) -> None:
     assert await printed(session, source) == "True"
 
 
+async def test_very_many_call_at_once(session: Session) -> None:
+    """More than can wait to be let in; afterwards few connections are kept."""
+    source = """
+import os
+before = len(os.listdir("/proc/self/fd"))
+kill = "terminal.kill", {"handle": "none"}
+tasks = await asyncio.gather(*(hermes_runtime.calls.ask_async(*kill) for _ in range(400)))
+threads = [threading.Thread(target=lambda: tasks.append(hermes_runtime.calls.ask(*kill))) for _ in range(400)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(sum("handle" in each["error"] for each in tasks), len(os.listdir("/proc/self/fd")) - before < 30)
+"""
+    assert await printed(session, source) == "800 True"
+
+
 async def test_large_requests_and_answers_pass(session: Session) -> None:
     """5 MB each way, with every character."""
     source = (
@@ -183,3 +198,26 @@ print(terminal("pwd; echo $A; echo two")["output"].split())
     saved = client.call("save_notebook", path="n.ipynb")
     assert "Saved" in saved
     assert (me.workspace / "n.ipynb").read_text().count('"name": "terminal"') == 2
+
+
+@pytest.mark.parametrize("carrier", ["socket", "stdin"])
+def test_a_command_is_not_run_twice(me: User, started: Relays, carrier: str) -> None:
+    """The server was killed while it ran: nobody knows what became of it, and the cell is told so."""
+    home = Path(me.environment["MCP_NOTEBOOK_HOME"])
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "settings.toml").write_text(f'[runtime]\ncarrier = "{carrier}"\n')
+    client: Relay = started.start()
+    for name in ("begun", "go"):
+        os.mkfifo(me.workspace / name)
+    source = """
+from hermes_runtime import terminal, HostError
+try: print(terminal("echo ran >>log; echo >begun; cat go")["error"])
+except HostError as exc: print(exc)
+"""
+    request = client.begin("tools/call", {"name": "execute_cell", "arguments": {"source": source}})
+    (me.workspace / "begun").read_text()
+    me.kill_running_server()
+    assert "it is not known whether it was carried out" in text_of_answer(client.answer(request))
+    (me.workspace / "go").write_text("")
+    assert (me.workspace / "log").read_text() == "ran\n"
+    assert "'2'" in client.call("execute_cell", source="terminal('echo 2')['output']")

@@ -1,5 +1,6 @@
 """Commands: what lasts between them, what ends them, what comes back."""
 
+import math
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -50,6 +51,45 @@ async def test_directory_and_exported_variables_last(terminal: Terminal, host: P
     assert await output(terminal, 'echo "$WORD|$LINES_|$plain|${HOME-gone}"') == 'two words|a\nb"c||gone'
     assert (await terminal.run("f"))["exit_code"] == 127
     assert terminal.cwd == host.workspace / "sub"
+
+
+@pytest.mark.parametrize("bash", [True, False])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cd sub; export A=1",
+        "trap 'echo bye' EXIT; cd sub; export A=1",
+        "export A=1 PATH=/nonexistent; cd sub",
+        "export A=1; IFS=0123456789; cd sub",
+        "set -eux; export A=1; cd sub; false",
+        "export A=1; cd sub; readonly A OLDPWD; export OLDPWD",
+        "cd sub; export A=1 POSIXLY_CORRECT=1 UID PPID; readonly A",
+        "mv() { false; }; export A=1; cd sub",
+    ],
+)
+async def test_no_command_spoils_the_shell(
+    terminal: Terminal, host: PlainHost, monkeypatch: pytest.MonkeyPatch, command: str, bash: bool
+) -> None:
+    """For the next ones, which go on where it ended, whatever it did to itself; also where there is no bash."""
+    if not bash:
+        monkeypatch.setenv("PATH", str(host.workspace))
+    await terminal.run(command)
+    assert await output(terminal, "pwd; echo $A") == f"{host.workspace / 'sub'}\n1"
+    assert await output(terminal, "pwd; echo $A") == f"{host.workspace / 'sub'}\n1"
+
+
+async def test_a_directory_that_is_readonly(terminal: Terminal) -> None:
+    """The variable of that name; the next command has it anew."""
+    await terminal.run("readonly PWD")
+    assert await output(terminal, "cd sub; echo $PWD") == str(terminal.cwd)
+
+
+async def test_the_directory_before_this_one(terminal: Terminal, host: PlainHost) -> None:
+    """As in any shell; a command with a directory of its own does not change it."""
+    await terminal.run("cd sub")
+    assert await output(terminal, "pwd", workdir="/") == "/"
+    assert await output(terminal, "cd -") == str(host.workspace)
+    assert await output(terminal, "pwd") == str(host.workspace)
 
 
 async def test_the_next_server_goes_on_with_them(terminal: Terminal, host: PlainHost) -> None:
@@ -138,6 +178,8 @@ async def test_output_as_it_comes_back(terminal: Terminal, command: str, expecte
     [
         ("false", 1, None),
         ("kill -9 $$", -9, None),
+        ("kill -TERM $$", -15, None),
+        ("IFS=1; false", 1, None),
         ("nosuchcommand", 127, None),
         ("echo x | grep y", 1, "No matches found (not an error)"),
         ("LC_ALL=C diff /nonexistent /bin/sh", 2, None),
@@ -153,7 +195,14 @@ async def test_exit_codes(terminal: Terminal, command: str, code: int, meaning: 
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"command": None}, {"command": "true", "timeout": "x"}, {"command": "true", "workdir": 3}, {"command": "a\0b"}],
+    [
+        {"command": None},
+        {"command": "true", "timeout": "x"},
+        {"command": "true", "timeout": math.nan},
+        {"command": "true", "workdir": 3},
+        {"command": "a\0b"},
+        {"command": "\ud800" * 70_000},
+    ],
 )
 async def test_what_cannot_be_run_is_an_answer(terminal: Terminal, arguments: dict[str, object]) -> None:
     """In the shape of every other."""
@@ -164,7 +213,8 @@ async def test_what_cannot_be_run_is_an_answer(terminal: Terminal, arguments: di
 
 async def test_more_time_than_allowed_is_refused(terminal: Terminal) -> None:
     """With the way to have it."""
-    assert "background=True" in (await terminal.run("true", timeout=601))["error"]
+    for timeout in (601, 10**400):
+        assert "background=True" in (await terminal.run("true", timeout=timeout))["error"]
 
 
 async def test_a_command_in_the_background(terminal: Terminal, host: PlainHost) -> None:
@@ -180,6 +230,16 @@ async def test_a_command_in_the_background(terminal: Terminal, host: PlainHost) 
         while (now := await Terminal(host).poll(started["handle"]))["running"]:
             await anyio.lowlevel.checkpoint()
     assert (now["output"], now["exit_code"], now["error"]) == ("first\nsecond\n", 4, None)
+
+
+@pytest.mark.parametrize(("command", "code"), [("exit 255", 255), ("exit 200", 200), ("kill -9 $$", -9)])
+async def test_exit_codes_in_the_background(terminal: Terminal, command: str, code: int) -> None:
+    """A code that no signal has is a code."""
+    handle = (await terminal.run(command, background=True))["handle"]
+    with anyio.fail_after(WITHIN_S):
+        while (now := await terminal.poll(handle))["running"]:
+            await anyio.lowlevel.checkpoint()
+    assert now["exit_code"] == code
 
 
 async def test_a_command_in_the_background_can_be_killed(terminal: Terminal, host: PlainHost) -> None:

@@ -52,9 +52,9 @@ class Terminal:
         """
         if wrong := self._wrong(command, timeout, workdir):
             return wrong
-        argv = await anyio.to_thread.run_sync(self._shell.argv, command, workdir)
-        environment = self._shell.environment(self._host.environment)
         try:
+            argv = await anyio.to_thread.run_sync(self._shell.argv, command, workdir)
+            environment = self._shell.environment(self._host.environment)
             if background:
                 return await self._start(argv, environment)
             return await self._finish(command, argv, environment, timeout or self._host.policy.terminal_timeout_s)
@@ -79,11 +79,13 @@ class Terminal:
             return _not_run(f"Invalid command: expected string, got {type(command).__name__}") | {"status": "error"}
         if workdir is not None and not isinstance(workdir, str):
             return _not_run(f"Invalid workdir: expected string, got {type(workdir).__name__}") | {"status": "error"}
-        if timeout is not None and (not isinstance(timeout, int | float) or isinstance(timeout, bool) or timeout < 0):
+        if timeout is not None and (
+            not isinstance(timeout, int | float) or isinstance(timeout, bool) or not timeout >= 0
+        ):
             return _not_run(f"Invalid timeout: expected a number of seconds, got {timeout!r}") | {"status": "error"}
         if timeout is not None and timeout > longest:
             return {
-                "error": f"Foreground timeout {timeout:g}s exceeds the maximum of {longest:g}s."
+                "error": f"Foreground timeout {timeout}s exceeds the maximum of {longest:g}s."
                 " Use background=True and poll its handle for long-running commands."
             }
         return None

@@ -102,7 +102,7 @@ def _code(place: Path) -> int | None:
         code = int((place / "ended").read_text())
     except (OSError, ValueError):
         return None
-    return 128 - code if code > 128 else code  # a shell tells signal n as 128 + n
+    return 128 - code if 0 < code - 128 < signal.NSIG else code  # a shell tells signal n as 128 + n
 
 
 def _end(place: Path) -> None:

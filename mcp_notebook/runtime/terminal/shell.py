@@ -23,15 +23,18 @@ INLINE_CHARS = 60_000
 NO_DIRECTORY = 126
 
 _SCRIPT = """\
-{begin}builtin cd -- {directory} || exit {no_directory}
-__mcp_notebook_save() {{
-  __mcp_notebook_code=$?; umask 077
-  export -p >{new}.$$ && mv -f {new}.$$ {variables}{keep_place}
-  exit $__mcp_notebook_code
-}} 2>/dev/null
-trap __mcp_notebook_save EXIT
-eval {command}
+{cd} || exit {no_directory}
+{begin}__mcp_notebook_save() {{
+  __mcp_notebook_save() {{ :; }}
+  ( umask 077{forget}; export -p >{new}."$$" && command -p mv -f {new}."$$" {variables}{keep_place} ) || :
+}}
+trap '{{ __mcp_notebook_save; }} 2>/dev/null' EXIT
+eval {command}; {{ set -- "$?"; set +x; __mcp_notebook_save; }} 2>/dev/null; exit "$1"
 """
+"""It saves before it exits too: the command may have set a trap of its own. All that could fail if the command has
+changed PATH, IFS or the like is written so that it does not."""
+_KEPT_BY_BASH = "; export -n BASHOPTS BASH_VERSINFO EUID PPID PWD SHELLOPTS UID"
+"""It refuses to have these set, and in POSIX mode ends when the next command would; PWD may have been made readonly."""
 
 
 class Shell:
@@ -59,18 +62,21 @@ class Shell:
             file = self._directory / f"command-{os.urandom(4).hex()}"
             file.write_text(command, encoding="utf-8", errors="surrogateescape")
             text = f'"$(cat {quote(str(file))}; rm -f {quote(str(file))})"'
+        bash = shutil.which("bash")
         new, place = quote(str(self._directory / "new")), quote(str(self._place))
+        directory = quote(str(self.cwd / workdir if workdir else self.cwd))
+        begin = f". {quote(str(self._variables))} >/dev/null 2>&1\n" if self._variables.exists() else ""
         script = _SCRIPT.format(
-            begin=f". {quote(str(self._variables))} >/dev/null 2>&1\n" if self._variables.exists() else "",
-            directory=quote(str(self.cwd / workdir if workdir else self.cwd)),
+            cd=f"{'builtin ' if bash else ''}cd -- {directory}",
+            begin=begin if bash or not begin else f"{begin}PWD={directory}\n",
             no_directory=NO_DIRECTORY,
+            forget=_KEPT_BY_BASH if bash else "",
             new=new,
             variables=quote(str(self._variables)),
-            keep_place="" if workdir else f"; pwd -P >{new}.$$ && mv -f {new}.$$ {place}",
+            keep_place="" if workdir else f'; pwd -P >{new}."$$" && command -p mv -f {new}."$$" {place}',
             command=text,
         )
-        bash = shutil.which("bash")
-        return [bash, "--norc", "--noprofile", "-c", script] if bash else ["sh", "-c", script.replace("builtin ", "")]
+        return [bash, "--norc", "--noprofile", "-c", script] if bash else ["sh", "-c", script]
 
     def environment(self, given: Mapping[str, str]) -> Mapping[str, str]:
         """What a command's process begins with: after the first one, what that left is all there is."""
