@@ -200,7 +200,7 @@ def ask_user(question: str, choices: list[Any] | None = None, type: type = str) 
         raise ValueError("ask_user() cannot ask for one of no choices.")
     schema: dict[str, Any] = {"type": kinds[type]}
     if choices is not None:
-        schema["enum"] = [type(choice) for choice in choices]
+        schema["enum"] = [str(choice) for choice in choices]
     return ask("ask_user", {"question": question, "schema": schema})
 
 

@@ -5,6 +5,16 @@ This prevents accidents and runaway loops. It is no wall: a kernel has the power
 
 from dataclasses import dataclass
 
+NAMES = {
+    "calls": (
+        "terminal", "read_file", "write_file", "search_files", "patch", "web_search", "web_extract", "servers",
+        "ask_user", "this_notebook",
+    ),
+    "search": ("searxng", "brave", "tavily", "exa", "ddgs"),
+    "carrier": ("socket", "stdin"),
+}  # fmt: skip
+"""What may be named."""
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -28,7 +38,7 @@ class Policy:
     """An answer that is longer is refused; so is a request."""
     private_addresses: bool = False
     """Whether web calls may reach private, loopback and link-local addresses."""
-    search: tuple[str, ...] = ("searxng", "brave", "tavily", "exa", "ddgs")
+    search: tuple[str, ...] = NAMES["search"]
     """The providers of ``web_search`` in the order in which they are tried, where they are configured."""
     searxng_url: str = ""
     """Of a SearXNG instance that answers in JSON."""
@@ -43,6 +53,14 @@ class Policy:
     """How calls reach the host: over a unix ``socket``, or Jupyter's ``stdin`` channel."""
     record_arguments: bool = False
     """Whether arguments and results of calls are kept too, in the notebook and the journal."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError: a name that means nothing, which may be another one misspelt."""
+        named = {"calls": self.calls, "without": self.without, "search": self.search, "carrier": (self.carrier,)}
+        for setting, names in named.items():
+            known = NAMES["calls" if setting == "without" else setting]
+            if unknown := [name for name in names if name not in known]:
+                raise ValueError(f"{setting} names {unknown[0]!r}; there are {', '.join(known)}")
 
     def allows(self, name: str) -> bool:
         """Whether code may make this call."""

@@ -35,14 +35,17 @@ class Question:
         Raises:
             BadRequest: it is none.
         """
-        kind = self.schema["type"]
         try:
-            if kind == "boolean":
-                value = answer if isinstance(answer, bool) else YES[str(answer).strip().lower()]
-            else:
-                value = KINDS.get(kind, str)(answer)
+            value = self._value(answer)
         except (ValueError, KeyError, TypeError):
+            kind = self.schema["type"]
             raise BadRequest(f"The cell asks for a value of type {kind}, which {str(answer)!r} is not.") from None
-        if self.choices and value not in self.schema["enum"]:
+        if self.choices and value not in map(self._value, self.choices):
             raise BadRequest(f"The cell asks for one of {', '.join(self.choices)}.")
         return value
+
+    def _value(self, text: Any) -> Any:
+        kind = self.schema["type"]
+        if kind == "boolean":
+            return text if isinstance(text, bool) else YES[str(text).strip().lower()]
+        return KINDS.get(kind, str)(text)

@@ -128,10 +128,17 @@ def _chosen(path: Path, table: str, known: Mapping[str, Any], raw: Mapping[str, 
             raise BadSettings(f"{path} sets {table + name!r}, which is not a setting. Known: {', '.join(known)}.")
         if known[name] is Policy and isinstance(value, dict):
             choices = {f.name: f.type for f in fields(Policy)}
-            chosen[name] = Policy(**_chosen(path, f"{name}.", choices, value))
+            chosen[name] = _policy(path, _chosen(path, f"{name}.", choices, value))
         else:
             chosen[name] = _checked(path, table + name, known[name], value)
     return chosen
+
+
+def _policy(path: Path, chosen: dict[str, Any]) -> Policy:
+    try:
+        return Policy(**chosen)
+    except ValueError as exc:
+        raise BadSettings(f"{path}: in [runtime], {exc}.") from exc
 
 
 def _checked(path: Path, name: str, wanted: Any, value: Any) -> Any:

@@ -177,6 +177,27 @@ def test_settings_that_are_no_text_are_named(tmp_path: Path) -> None:
     assert "settings.toml" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("wait_x = 3", "sets 'wait_x', which is not a setting. Known: workspace"),
+        ('wait_s = "long"', "wait_s has a value of the wrong kind ('long'); it takes a number above 0."),
+        ("runtime = 3", "runtime is a table: write its settings below a line `[runtime]`."),
+        ("[runtime]\nbudge = 3", "sets 'runtime.budge', which is not a setting. Known: calls"),
+        ('[runtime]\nbudget = "many"', "runtime.budget has a value of the wrong kind"),
+        ('[runtime]\nwithout = ["terminl"]', "in [runtime], without names 'terminl'; there are terminal, read_file"),
+        ('[runtime]\ncarrier = "sokcet"', "in [runtime], carrier names 'sokcet'; there are socket, stdin."),
+    ],
+)
+def test_settings_that_mean_nothing_are_named(tmp_path: Path, text: str, said: str) -> None:
+    """In one line, with the file and what could be meant: a misspelt one must not be passed over."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "settings.toml").write_text(f"{text}\n")
+    done = mcp_notebook(tmp_path, "--embedded")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert said in done.stderr
+
+
 def test_a_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """By the server and by doctor, without a traceback."""
     (tmp_path / "state").mkdir()

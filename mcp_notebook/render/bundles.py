@@ -17,6 +17,7 @@ SHOWN_IMAGES = ("image/png", "image/jpeg", "image/jpg")
 _BARE = re.compile(r"<[^<>\n]*>")
 """``<Figure size 640x480 with 1 Axes>``: names the object and says nothing of what it shows."""
 _SPACES = re.compile(r"\s+")
+SCRAP = "application/scrapbook.scrap."
 _UNSHOWN = ("image/", "audio/", "video/", "application/pdf")
 
 
@@ -51,6 +52,8 @@ def _other_text(data: Mapping[str, Any]) -> str:
 
 
 def _note(mime: str, value: object) -> str:
+    if mime.startswith(SCRAP) and isinstance(value, Mapping):
+        return f"[kept in the notebook as the scrap {value.get('name')!r}]"
     return f"[{mime}, {_size(mime, value)}, not shown: in the output's resource]"
 
 

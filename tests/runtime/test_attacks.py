@@ -12,7 +12,8 @@ import anyio.to_thread
 import pytest
 
 from hermes_runtime import wire
-from mcp_notebook.policy import Policy
+from mcp_notebook.policy import NAMES, Policy
+from mcp_notebook.runtime.calls import CALLS
 from mcp_notebook.session import Session
 from mcp_notebook.sessions import Connection, Sessions
 from mcp_notebook.settings import Settings
@@ -207,3 +208,11 @@ async def test_who_connects_and_says_nothing_holds_nobody_up(session: Session) -
     for client in clients:
         client.close()
     await finished(await session.execute_cell("1"))
+
+
+def test_every_call_can_be_named_in_the_settings() -> None:
+    """By the name that it has there; a name that means nothing is refused, not passed over."""
+    assert {call.known_as or name for name, call in CALLS.items()} == set(NAMES["calls"])
+    for wrong in ({"without": ("terminl",)}, {"calls": ("x",)}, {"search": ("gogle",)}, {"carrier": "sokcet"}):
+        with pytest.raises(ValueError, match="there are"):
+            Policy(**wrong)

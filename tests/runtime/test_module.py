@@ -110,7 +110,7 @@ async def test_another_python_has_it(sessions: Sessions) -> None:
         assert "1|one" in await printed(session, SCRIPT)
         assert await printed(session, "import asyncio; (await terminal.aio('echo hi'))['output']") == "'hi'"
         assert await printed(session, "import hermes_runtime; hermes_runtime.servers.search('x')") != ""
-        assert await printed(session, "job = terminal('echo x', background=True); job.wait(20)['output']") == "'x\\n'"
+        assert await printed(session, "job = terminal('echo x', background=True); job.wait(20)['output']") == "'x'"
 
 
 @pytest.mark.filterwarnings("ignore:Passing unrecognized arguments:DeprecationWarning")

@@ -11,6 +11,7 @@ import anyio.to_thread
 import pytest
 
 from mcp_notebook.policy import Policy
+from mcp_notebook.render.bundles import bundle_text
 from mcp_notebook.session import Session
 from mcp_notebook.sessions import Sessions
 from mcp_notebook.settings import Settings
@@ -114,6 +115,7 @@ async def test_glued_values_are_scraps(session: Session) -> None:
     }
     assert scraps[0]["metadata"]["scrapbook"] == {"name": "answer", "data": True, "display": False}
     assert scraps[2]["metadata"]["scrapbook"] == {"name": "text", "data": False, "display": True}
+    assert bundle_text(scraps[0]["data"]) == "[kept in the notebook as the scrap 'answer']"
     failed = await ran(session, "glue('x', object())")
     assert "not object: convert it first" in text_of(failed)
 

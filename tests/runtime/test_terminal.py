@@ -223,13 +223,13 @@ async def test_a_command_in_the_background(terminal: Terminal, host: PlainHost) 
     started = await terminal.run("echo first; read line <go; echo $line; exit 4", background=True)
     assert started["running"]
     with anyio.fail_after(WITHIN_S):
-        while (await terminal.poll(started["handle"]))["output"] != "first\n":
+        while (await terminal.poll(started["handle"]))["output"] != "first":
             await anyio.lowlevel.checkpoint()
     await output(terminal, "echo second >go")
     with anyio.fail_after(WITHIN_S):
         while (now := await Terminal(host).poll(started["handle"]))["running"]:
             await anyio.lowlevel.checkpoint()
-    assert (now["output"], now["exit_code"], now["error"]) == ("first\nsecond\n", 4, None)
+    assert (now["output"], now["exit_code"], now["error"]) == ("first\nsecond", 4, None)
 
 
 @pytest.mark.parametrize(("command", "code"), [("exit 255", 255), ("exit 200", 200), ("kill -9 $$", -9)])
@@ -285,6 +285,14 @@ async def test_a_shorter_limit(host: PlainHost) -> None:
     short = Terminal(replace(host, policy=Policy(terminal_output_chars=10, terminal_timeout_s=0.2)))
     assert (await short.run("sleep 10"))["exit_code"] == 124
     assert (await short.run("echo 123456789012345"))["output"].startswith("1234\n\n... [OUTPUT TRUNCATED - 6 chars")
+
+
+async def test_variables_are_forgotten_with_the_session(terminal: Terminal, host: PlainHost) -> None:
+    """They may be secrets, and the session's directory stays for a week."""
+    await output(terminal, "export A_TOKEN=very-secret")
+    assert (host.directory / "terminal" / "variables").exists()
+    await terminal.end()
+    assert not (host.directory / "terminal" / "variables").exists()
 
 
 def _lives(pid: int) -> bool:

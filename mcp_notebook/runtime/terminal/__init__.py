@@ -70,8 +70,9 @@ class Terminal:
         return await anyio.to_thread.run_sync(self._background.kill, handle)
 
     async def end(self) -> None:
-        """The session ends, and with it what it has in the background."""
+        """The session ends, and with it what it has in the background, and its variables."""
         await anyio.to_thread.run_sync(self._background.end_all)
+        await anyio.to_thread.run_sync(self._shell.forget)
 
     def _wrong(self, command: object, timeout: object, workdir: object) -> dict[str, Any] | None:
         longest = self._host.policy.terminal_longest_s

@@ -12,6 +12,7 @@ from typing import Any
 
 from mcp_notebook.identity import ProcessId
 from mcp_notebook.runtime.terminal.capture import Capture
+from mcp_notebook.terminal import without_escapes
 
 HANDLE = re.compile(r"p-[0-9a-f]{8}")
 UNKNOWN = "No background command has this handle in this session."
@@ -87,7 +88,7 @@ class Background:
                 capture.take(descriptor)
             finally:
                 os.close(descriptor)
-        return capture.text()
+        return without_escapes(capture.text()).strip()
 
 
 def _process(place: Path) -> ProcessId | None:

@@ -78,6 +78,11 @@ class Shell:
         )
         return [bash, "--norc", "--noprofile", "-c", script] if bash else ["sh", "-c", script]
 
+    def forget(self) -> None:
+        """Remove what it keeps: variables may hold secrets. Blocks."""
+        for file in (self._variables, self._place):
+            file.unlink(missing_ok=True)
+
     def environment(self, given: Mapping[str, str]) -> Mapping[str, str]:
         """What a command's process begins with: after the first one, what that left is all there is."""
         if not self._variables.exists():
