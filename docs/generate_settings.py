@@ -35,8 +35,7 @@ the setting.
 ## What wins
 
 The command line wins over the environment, and the environment over the file. The environment is that of the MCP
-client which starts `mcp-notebook`: each client's own, also where several share one server. With `--embedded` a
-`workspace` in the file goes before the variables that name one.
+client which starts `mcp-notebook`: each client's own, also where several share one server.
 
 | variable | sets |
 |---|---|

@@ -81,6 +81,8 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
     env = dict(os.environ if environment is None else environment)
     home = _home(env)
     chosen: dict[str, Any] = _from_file(_config_file(env))
+    if env.get("MCP_NOTEBOOK_WORKSPACE") or env.get("CLAUDE_PROJECT_DIR"):
+        chosen.pop("workspace", None)
     chosen |= _from_environment(env)
     chosen |= {name: value for name, value in overrides.items() if value is not None}
     named = chosen.pop("workspace", None)

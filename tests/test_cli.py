@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mcp_notebook.settings import load
 from tests.conftest import environment_of
 
 
@@ -196,6 +197,18 @@ def test_settings_that_mean_nothing_are_named(tmp_path: Path, text: str, said: s
     done = mcp_notebook(tmp_path, "--embedded")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert said in done.stderr
+
+
+def test_the_environment_chooses_the_workspace_before_the_file(tmp_path: Path) -> None:
+    """And the command line before both."""
+    (tmp_path / "settings.toml").write_text(f'workspace = "{tmp_path / "file"}"\n')
+    environment = {"MCP_NOTEBOOK_HOME": str(tmp_path)}
+    assert load(environment).workspace == tmp_path / "file"
+    environment["CLAUDE_PROJECT_DIR"] = str(tmp_path / "project")
+    assert load(environment).workspace == tmp_path / "project"
+    environment["MCP_NOTEBOOK_WORKSPACE"] = str(tmp_path / "variable")
+    assert load(environment).workspace == tmp_path / "variable"
+    assert load(environment, workspace=tmp_path / "option").workspace == tmp_path / "option"
 
 
 def test_a_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
