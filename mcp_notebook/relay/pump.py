@@ -43,6 +43,8 @@ class Pump:
         self._socket: socket.socket | None = None
         self._poll = select.poll()
         self._watched: dict[int, int] = {}
+        self._watched_idle: object = None
+        """What decided on it, where nothing waited: mostly nothing does, and it is as it was."""
         self._client, self._daemon = Splitter(), Splitter()
         self._to_client, self._to_daemon = bytearray(), bytearray()
         self._stdout_blocked = _unblock(1)
@@ -133,6 +135,11 @@ class Pump:
                 raise ClientGone from None
 
     def _watch_all(self) -> None:
+        idle = not (self.lines or self._to_client or self._to_daemon)
+        state = (self.client_ended, self.broken, self.daemon_ended, self._socket)
+        if idle and state == self._watched_idle:
+            return
+        self._watched_idle = state if idle else None
         waiting = sum(map(len, self.lines)) + len(self._to_daemon)
         self._watch(0, select.POLLIN if not self.client_ended and waiting < PENDING_BYTES else None)
         self._watch(1, None if self.broken else select.POLLOUT if self._to_client else 0)
