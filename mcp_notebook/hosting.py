@@ -16,7 +16,7 @@ import anyio.abc
 import anyio.to_thread
 import psutil
 
-from hermes_runtime import carriers, wire
+from hermes_runtime import wire
 from mcp_notebook.errors import KernelError
 from mcp_notebook.kernels.base import Kernel
 from mcp_notebook.ledger import Ledger
@@ -171,6 +171,6 @@ def _lost(line: str) -> bytes | None:
     """What is answered where an earlier server had begun this call; None where it can be carried out again."""
     with suppress(ValueError):
         tool = wire.parsed_request(line)[0]
-        if tool not in carriers.REPEATABLE:
-            return wire.refusal(carriers.LOST.format(tool))
+        if tool not in wire.REPEATABLE:
+            return wire.refusal(wire.LOST.format(tool))
     return None

@@ -124,6 +124,15 @@ task.cancel()
         assert await printed(session, "terminal('echo fine')['output']") == "'fine'"
 
 
+async def test_a_module_that_is_loaded_anew(session: Session) -> None:
+    """As reloading tools do: it is connected as before."""
+    anew = "import sys\nfor name in [n for n in sys.modules if 'hermes' in n]: del sys.modules[name]\n"
+    call = "import hermes_runtime; hermes_runtime.terminal('echo anew')['output']"
+    await printed(session, "terminal('true')")
+    assert await printed(session, anew + call) == "'anew'"
+    assert await printed(session, f"import importlib; importlib.reload(hermes_runtime.carriers)\n{call}") == "'anew'"
+
+
 async def test_a_forked_child_calls_as_well(session: Session) -> None:
     """On a connection of its own; stdin belongs to the kernel's own process."""
     source = """
