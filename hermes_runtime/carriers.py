@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 HOST_WITHIN_S = 30.0
 """A host that was restarted is back sooner."""
 AGAIN_S = 0.02
+UNREAD = (BrokenPipeError, ConnectionResetError)
+"""A host that has gone without reading the whole call, on a unix socket: nobody has begun it."""
 KEPT = "_hermes_runtime"
 """Under this name ``sys`` keeps what was configured, for a module that a cell loads anew."""
 MOST_IDLE = 20
@@ -79,6 +81,8 @@ class SocketCarrier:
             try:
                 connection.sendall(line)
                 answer = _read_line(connection)
+            except UNREAD:
+                continue
             except OSError:
                 pass
             finally:
@@ -102,6 +106,8 @@ class SocketCarrier:
                 writer.write(line)
                 await writer.drain()
                 answer = await reader.readline()
+            except UNREAD:
+                continue
             except OSError:
                 pass
             finally:
