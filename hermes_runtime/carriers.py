@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -25,17 +26,14 @@ if TYPE_CHECKING:
 HOST_WITHIN_S = 30.0
 """A host that was restarted is back sooner."""
 AGAIN_S = 0.02
+UNREAD = (BrokenPipeError, ConnectionResetError)
+"""A host that has gone without reading the whole call, on a unix socket: nobody has begun it."""
+KEPT = "_hermes_runtime"
+"""Under this name ``sys`` keeps what was configured, for a module that a cell loads anew."""
 MOST_IDLE = 20
 """So many connections are kept for the next calls."""
 READ_BYTES = 1 << 20
 LONGEST_ANSWER = 1 << 30
-REPEATABLE = frozenset(
-    (
-        "read_file", "search_files", "web_search", "web_extract", "ask_user", "this_notebook", "terminal.poll",
-        "servers.list", "servers.tools", "servers.search",
-    )
-)  # fmt: skip
-"""Calls that change nothing: they are asked again where the host was restarted meanwhile."""
 
 OUTSIDE = (
     "hermes_runtime.{}() needs the notebook server that runs this cell's kernel, and this Python was not started by "
@@ -43,10 +41,6 @@ OUTSIDE = (
 )
 UNREACHABLE = (
     "The notebook server does not answer ({}). It comes back when a client of it is started: then run this again."
-)
-LOST = (
-    "The notebook server was restarted while {}() ran: it is not known whether it was carried out. Look before you "
-    "repeat it."
 )
 
 
@@ -87,6 +81,8 @@ class SocketCarrier:
             try:
                 connection.sendall(line)
                 answer = _read_line(connection)
+            except UNREAD:
+                continue
             except OSError:
                 pass
             finally:
@@ -97,8 +93,8 @@ class SocketCarrier:
                     connection.close()
             if answer:
                 return wire.parsed_answer(answer)
-            if tool not in REPEATABLE:
-                raise HostError(LOST.format(tool))
+            if tool not in wire.REPEATABLE:
+                raise HostError(wire.LOST.format(tool))
 
     async def call_async(self, tool: str, args: dict[str, Any]) -> Any:
         """The same; a task that is cancelled ends its call."""
@@ -110,14 +106,16 @@ class SocketCarrier:
                 writer.write(line)
                 await writer.drain()
                 answer = await reader.readline()
+            except UNREAD:
+                continue
             except OSError:
                 pass
             finally:
                 writer.close()
             if answer.endswith(b"\n"):
                 return wire.parsed_answer(answer)
-            if tool not in REPEATABLE:
-                raise HostError(LOST.format(tool))
+            if tool not in wire.REPEATABLE:
+                raise HostError(wire.LOST.format(tool))
 
     def _connection(self) -> socket.socket:
         if self._pid != os.getpid():  # forked: the connections are the parent's
@@ -163,7 +161,7 @@ class StdinCarrier:
         self._ask = ask
         self._token = token
         self._turn = threading.Lock()
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(time.time_ns())  # also of a module that was loaded anew
 
     def call(self, tool: str, args: dict[str, Any]) -> Any:
         """See ``SocketCarrier.call``."""
@@ -183,14 +181,16 @@ class StdinCarrier:
 
 _carrier: Outside | SocketCarrier | StdinCarrier = Outside()
 _finding = threading.Lock()
-_directory = ""
-_ask: Callable[[str], str] | None = None
+_directory: str
+_ask: Callable[[str], str] | None
+_directory, _ask = getattr(sys, KEPT, ("", None))
 
 
 def configure(directory: str, ask: Callable[[str], str]) -> None:
     """A kernel's files are in ``directory``; ``ask`` is its way over stdin. The host may write its own file later."""
     global _directory, _ask
     _directory, _ask = directory, ask
+    setattr(sys, KEPT, (directory, ask))
 
 
 def current() -> Outside | SocketCarrier | StdinCarrier:

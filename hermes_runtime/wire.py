@@ -18,6 +18,18 @@ PLACE = "runtime.json"
 SOCKET = "runtime.sock"
 """Beside it, where the carrier is a socket."""
 
+REPEATABLE = frozenset(
+    (
+        "read_file", "search_files", "web_search", "web_extract", "ask_user", "this_notebook", "terminal.poll",
+        "servers.list", "servers.tools", "servers.search",
+    )
+)  # fmt: skip
+"""Calls that change nothing: they are asked again where the host was restarted meanwhile."""
+LOST = (
+    "The notebook server was restarted while {}() ran: it is not known whether it was carried out. Look before you "
+    "repeat it."
+)
+
 
 class Refused(Exception):
     """The host did not carry the call out; the text says why."""

@@ -16,7 +16,7 @@ import anyio.abc
 import anyio.to_thread
 import psutil
 
-from hermes_runtime import carriers, wire
+from hermes_runtime import wire
 from mcp_notebook.errors import KernelError
 from mcp_notebook.kernels.base import Kernel
 from mcp_notebook.ledger import Ledger
@@ -114,15 +114,15 @@ async def answer_calls(
         token = await anyio.to_thread.run_sync(door.token_of, kernel.directory, policy.carrier)
         answer = partial(runtime.answer, token=token)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_answer_over_stdin, kernel, answer)
-            await door.serve(kernel.directory, answer, policy.answer_bytes, task_status=task_status)
+            tasks.start_soon(_answer_over_stdin, kernel, answer, runtime.leaving)
+            await door.serve(kernel.directory, answer, policy.answer_bytes, runtime.leaving, task_status=task_status)
     except* OSError:
         logger.exception("The calls of the kernel in %s cannot be answered", kernel.directory)
         with suppress(RuntimeError):  # it was said already
             task_status.started()
 
 
-async def _answer_over_stdin(kernel: Kernel, answer: door.Answer) -> None:
+async def _answer_over_stdin(kernel: Kernel, answer: door.Answer, leaving: anyio.Event) -> None:
     """One call at a time: the next one, or None, says that nobody waits for the one before, which then ends."""
     sending, asked = anyio.create_memory_object_stream[str | None](math.inf)
     kernel.on_call(sending.send_nowait)
@@ -150,7 +150,7 @@ async def _answer_over_stdin(kernel: Kernel, answer: door.Answer) -> None:
                     continue
                 scope.cancel()
                 number, scope = mark, anyio.CancelScope()
-                if each is not None:
+                if each is not None and not leaving.is_set():
                     tasks.start_soon(carry_out, scope, mark, line)
 
     with sending, asked:
@@ -171,6 +171,6 @@ def _lost(line: str) -> bytes | None:
     """What is answered where an earlier server had begun this call; None where it can be carried out again."""
     with suppress(ValueError):
         tool = wire.parsed_request(line)[0]
-        if tool not in carriers.REPEATABLE:
-            return wire.refusal(carriers.LOST.format(tool))
+        if tool not in wire.REPEATABLE:
+            return wire.refusal(wire.LOST.format(tool))
     return None

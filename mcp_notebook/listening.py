@@ -68,6 +68,7 @@ class Listener:
         self._sessions = sessions
         self._listener = listener
         self._commands = commands
+        self._accepting = anyio.CancelScope()
         self.life = f"{os.getpid():x}-{os.urandom(4).hex()}"
         self.connections: set[Connection] = set()
         self.served = 0
@@ -76,21 +77,22 @@ class Listener:
     async def serve(self) -> None:
         """Until cancelled."""
         async with anyio.create_task_group() as tasks:
-            while True:
-                await anyio.wait_readable(self._listener)
-                try:
-                    client, _ = self._listener.accept()
-                except BlockingIOError:
-                    continue
-                except OSError as exc:  # no descriptors are left, or it was gone already
-                    logger.warning("A client could not be accepted (%s).", exc)
-                    await anyio.sleep(0.1)
-                    continue
-                tasks.start_soon(self._serve_one, client)
+            with self._listener, self._accepting:
+                while True:
+                    await anyio.wait_readable(self._listener)
+                    try:
+                        client, _ = self._listener.accept()
+                    except BlockingIOError:
+                        continue
+                    except OSError as exc:  # no descriptors are left, or it was gone already
+                        logger.warning("A client could not be accepted (%s).", exc)
+                        await anyio.sleep(0.1)
+                        continue
+                    tasks.start_soon(self._serve_one, client)
 
     def close(self) -> None:
-        """Nobody else can connect."""
-        self._listener.close()
+        """Nobody else can connect, in a moment: a descriptor that is still waited for must not be another's."""
+        self._accepting.cancel()
 
     def pause(self) -> None:
         """Take nothing more in: what clients send from now on is for the next server."""

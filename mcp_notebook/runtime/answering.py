@@ -5,6 +5,8 @@ import inspect
 import json
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
@@ -21,6 +23,9 @@ NO_CELL = (
 NOT_ALLOWED = "{}() is not allowed in this session: the table [runtime] in settings.toml says so."
 NO_SUCH_CALL = "There is no call {!r}. There are: {}."
 TOO_LARGE = "The answer of {}() has {:,} bytes, more than the {:,} that are allowed: ask for less."
+LEAVE_WITHIN_S = 2.0
+ARRIVES_WITHIN_S = 0.02
+"""A call that was sent already is begun."""
 SPENT = "Tool call limit reached ({}). No more tool calls allowed in this execution."
 
 RECORDED_CHARS = 50_000
@@ -37,7 +42,21 @@ class Runtime:
         self._cells = cells
         self._families = Families(host)
         self._signatures: dict[str, inspect.Signature] = {}
-        self.leave, self.end = self._families.leave, self._families.end
+        self.end = self._families.end
+        self.leaving = anyio.Event()
+        """Set when nothing more is to be begun: what is asked then is for the next server."""
+        self._in_flight = 0
+        self._left = anyio.Event()
+
+    async def leave(self) -> None:
+        """This server ends and the session does not: what cannot be asked again gets a moment to come to its end."""
+        self.leaving.set()
+        await anyio.sleep(ARRIVES_WITHIN_S)
+        with anyio.move_on_after(LEAVE_WITHIN_S):
+            while self._in_flight:
+                self._left = anyio.Event()
+                await self._left.wait()
+        await self._families.leave()
 
     async def answer(self, line: bytes | str, token: str) -> bytes:
         """The answer to one line, which is no longer than a request may be; ``token`` is the kernel's."""
@@ -52,7 +71,18 @@ class Runtime:
             bound = self._bound(name, args)
         except NotebookError as exc:
             return wire.refusal(str(exc))
-        return await self._carried_out(name, call, bound, made)
+        with self._counted(name):
+            return await self._carried_out(name, call, bound, made)
+
+    @contextmanager
+    def _counted(self, name: str) -> Iterator[None]:
+        counts = name not in wire.REPEATABLE
+        self._in_flight += counts
+        try:
+            yield
+        finally:
+            self._in_flight -= counts
+            self._left.set()
 
     def _allowed(self, name: str) -> tuple[Made, Call]:
         call = CALLS.get(name)

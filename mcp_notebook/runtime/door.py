@@ -10,6 +10,7 @@ import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -47,10 +48,14 @@ async def serve(
     directory: Path,
     answer: Answer,
     longest: int,
+    leaving: anyio.Event,
     *,
     task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Answer who connects, until cancelled; lines over ``longest`` bytes are refused."""
+    """Answer who connects, until cancelled; lines over ``longest`` bytes are refused.
+
+    Once ``leaving`` is set only what was begun is answered: all else waits for the next server.
+    """
     path = directory / wire.SOCKET
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listening:
@@ -59,11 +64,17 @@ async def serve(
         listening.listen(BACKLOG)
         listening.setblocking(False)
         async with anyio.create_task_group() as tasks:
+            connections: set[_Connection] = set()
             server = await asyncio.get_running_loop().create_unix_server(
-                lambda: _Connection(tasks, answer, longest), sock=listening
+                lambda: _Connection(tasks, answer, longest, connections), sock=listening
             )
             task_status.started()
             try:
+                await leaving.wait()
+                server.close()
+                path.unlink(missing_ok=True)
+                for each in list(connections):
+                    each.leave()
                 await anyio.sleep_forever()
             finally:
                 server.close()
@@ -73,8 +84,13 @@ async def serve(
 class _Connection(asyncio.Protocol):
     """One client; ``tasks`` owns what its calls do."""
 
-    def __init__(self, tasks: anyio.abc.TaskGroup, answer: Answer, longest: int) -> None:
+    def __init__(
+        self, tasks: anyio.abc.TaskGroup, answer: Answer, longest: int, connections: "set[_Connection]"
+    ) -> None:
+        """It is one of ``connections`` while it is open."""
         self._tasks = tasks
+        self._connections = connections
+        self._leaving = False
         self._answer = answer
         self._longest = longest
         self._data = bytearray()
@@ -85,6 +101,17 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._connections.add(self)
+
+    def leave(self) -> None:
+        """Close it, after the answer to what has come; who sends more is told at once that it is not read."""
+        self._leaving = True
+        with suppress(OSError):
+            self._transport.get_extra_info("socket").shutdown(socket.SHUT_RD)
+
+    def eof_received(self) -> bool:
+        """Whether it stays open: only for the last answer."""
+        return self._leaving and self._scope is not None
 
     def data_received(self, data: bytes) -> None:
         self._data += data
@@ -103,6 +130,7 @@ class _Connection(asyncio.Protocol):
             self._transport.write(wire.refusal(TOO_LONG.format(self._longest)) + b"\n")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.discard(self)
         if self._scope is not None:
             self._scope.cancel()
 
@@ -115,3 +143,5 @@ class _Connection(asyncio.Protocol):
                 self._transport.write(answer + b"\n")
         if not scope.cancel_called:
             self._scope = None
+        if self._leaving:
+            self._transport.close()

@@ -124,6 +124,15 @@ task.cancel()
         assert await printed(session, "terminal('echo fine')['output']") == "'fine'"
 
 
+async def test_a_module_that_is_loaded_anew(session: Session) -> None:
+    """As reloading tools do: it is connected as before."""
+    anew = "import sys\nfor name in [n for n in sys.modules if 'hermes' in n]: del sys.modules[name]\n"
+    call = "import hermes_runtime; hermes_runtime.terminal('echo anew')['output']"
+    await printed(session, "terminal('true')")
+    assert await printed(session, anew + call) == "'anew'"
+    assert await printed(session, f"import importlib; importlib.reload(hermes_runtime.carriers)\n{call}") == "'anew'"
+
+
 async def test_a_forked_child_calls_as_well(session: Session) -> None:
     """On a connection of its own; stdin belongs to the kernel's own process."""
     source = """
@@ -221,3 +230,32 @@ except HostError as exc: print(exc)
     (me.workspace / "go").write_text("")
     assert (me.workspace / "log").read_text() == "ran\n"
     assert "'2'" in client.call("execute_cell", source="terminal('echo 2')['output']")
+
+
+@pytest.mark.parametrize("carrier", ["socket", "stdin"])
+def test_a_server_that_ends_loses_no_call(me: User, started: Relays, carrier: str) -> None:
+    """What it has begun comes to its end, and what is asked meanwhile is for the next server."""
+    home = Path(me.environment["MCP_NOTEBOOK_HOME"])
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "settings.toml").write_text(f'[runtime]\nbudget = 100000\ncarrier = "{carrier}"\n')
+    client: Relay = started.start()
+    os.mkfifo(me.workspace / "begun")
+    source = """
+from hermes_runtime import terminal
+from pathlib import Path
+print(terminal("echo >begun")["exit_code"])
+codes = set()
+while not Path("stop").exists():
+    codes.add(terminal("true").get("error"))
+print(codes)
+"""
+    request = client.begin("tools/call", {"name": "execute_cell", "arguments": {"source": source}})
+    (me.workspace / "begun").read_text()
+    for _ in range(2):
+        process = psutil.Process(me.status()["pid"])
+        process.terminate()
+        psutil.wait_procs([process], timeout=30)
+        client.call("list_sessions")
+    (me.workspace / "stop").touch()
+    cell_id = text_of_answer(client.answer(request)).partition("cell=")[2].split()[0]
+    assert client.call("get_output", cell_id=cell_id, wait_s=20).splitlines()[1:] == ["0", "{None}"]
