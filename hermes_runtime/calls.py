@@ -36,17 +36,19 @@ def ask(tool: str, args: dict[str, Any]) -> Any:
     if _collecting.get():
         return tool, args
     try:
-        return _finished(tool, carriers.current().call(tool, args))
+        answer = carriers.current().call(tool, args)
     except wire.Refused as exc:
-        return _refused(tool, exc)
+        answer = _refused(tool, exc)
+    return _finished(args, answer)
 
 
 async def ask_async(tool: str, args: dict[str, Any]) -> Any:
     """The same, while other tasks go on."""
     try:
-        return _finished(tool, await carriers.current().call_async(tool, args))
+        answer = await carriers.current().call_async(tool, args)
     except wire.Refused as exc:
-        return _refused(tool, exc)
+        answer = _refused(tool, exc)
+    return _finished(args, answer)
 
 
 def with_async_form(function: Callable[..., T]) -> Callable[..., T]:
@@ -262,17 +264,19 @@ class Job(dict[str, Any]):
     def wait(self, seconds: float = 180, every: float = 0.2) -> Job:
         """Return when it has ended, or after so many seconds."""
         until = time.monotonic() + seconds
-        while self.poll()["running"] and time.monotonic() < until:
+        while self.poll().get("running") and time.monotonic() < until:
             time.sleep(min(every, max(0.0, until - time.monotonic())))
         return self
 
     def _now(self, tool: str) -> Job:
-        self.update(ask(tool, {"handle": self["handle"]}))
+        if "handle" in self:  # else it was not started
+            self.update(ask(tool, {"handle": self["handle"]}))
         return self
 
 
-def _finished(tool: str, value: Any) -> Any:
-    return Job(value) if tool == "terminal" and "handle" in value else value
+def _finished(args: dict[str, Any], value: Any) -> Any:
+    """Only commands have ``background`` among their arguments."""
+    return Job(value) if args.get("background") else value
 
 
 def _refused(tool: str, why: wire.Refused) -> dict[str, str]:

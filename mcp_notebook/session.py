@@ -377,6 +377,8 @@ class Session(SessionView):
     def _on_end(self, execution: Execution) -> None:
         self._record.ended(execution, self._life.number)
         self._ledger.ended(execution, self._record.ran(execution), self._cell_of(execution))
+        if execution.status == "interrupted":
+            self._runtime.interrupt(execution.made)
 
     def _on_late_call(self, execution_id: str) -> None:
         with suppress(UnknownExecution):

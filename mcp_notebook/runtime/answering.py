@@ -26,6 +26,8 @@ TOO_LARGE = "The answer of {}() has {:,} bytes, more than the {:,} that are allo
 LEAVE_WITHIN_S = 2.0
 ARRIVES_WITHIN_S = 0.02
 """A call that was sent already is begun."""
+GIVEN_UP = "{0}() was given up after {1:g} s."
+INTERRUPTED = "{0}() was ended, since its cell was interrupted."
 SPENT = "Tool call limit reached ({}). No more tool calls allowed in this execution."
 
 RECORDED_CHARS = 50_000
@@ -46,6 +48,8 @@ class Runtime:
         self.leaving = anyio.Event()
         """Set when nothing more is to be begun: what is asked then is for the next server."""
         self._in_flight = 0
+        self._running: dict[str, set[anyio.CancelScope]] = {}
+        """By execution: what ends its calls."""
         self._left = anyio.Event()
 
     async def leave(self) -> None:
@@ -110,15 +114,18 @@ class Runtime:
     async def _carried_out(self, name: str, call: Call, bound: inspect.BoundArguments, made: Made) -> bytes:
         began, value, ok = time.monotonic(), None, False
         try:
-            with anyio.fail_after(self._policy.call_timeout_s if call.timed else None):
-                value = await self._families.answer_of(name)(*bound.args, **bound.kwargs)
+            with anyio.move_on_after(self._policy.call_timeout_s if call.timed else None) as scope:
+                with self._stoppable(made, scope):
+                    value = await self._families.answer_of(name)(*bound.args, **bound.kwargs)
             answer = wire.answer(value)
-            if len(answer) > self._policy.answer_bytes:
+            if scope.cancelled_caught:
+                in_time = time.monotonic() - began < self._policy.call_timeout_s
+                why = INTERRUPTED if in_time or not call.timed else GIVEN_UP
+                answer = wire.refusal(why.format(name, self._policy.call_timeout_s))
+            elif len(answer) > self._policy.answer_bytes:
                 answer = wire.refusal(TOO_LARGE.format(name, len(answer), self._policy.answer_bytes))
             else:
                 ok = not _failed(value)
-        except TimeoutError:
-            answer = wire.refusal(f"{name}() was given up after {self._policy.call_timeout_s:g} s.")
         except NotebookError as exc:
             answer = wire.refusal(str(exc))
         except Exception as exc:  # a fault of ours must not hang the cell
@@ -128,6 +135,22 @@ class Runtime:
             if call.counted:
                 self._keep(made, {"name": name, "seconds": round(time.monotonic() - began, 3), "ok": ok}, bound, value)
         return answer
+
+    def interrupt(self, made: Made) -> None:
+        """The cell was interrupted: end the calls that its threads wait for."""
+        for scope in self._running.get(made.execution, ()):
+            scope.cancel()
+
+    @contextmanager
+    def _stoppable(self, made: Made, scope: anyio.CancelScope) -> Iterator[None]:
+        scopes = self._running.setdefault(made.execution, set())
+        scopes.add(scope)
+        try:
+            yield
+        finally:
+            scopes.discard(scope)
+            if not scopes:
+                self._running.pop(made.execution, None)
 
     def _keep(self, made: Made, told: dict[str, Any], bound: inspect.BoundArguments, value: Any) -> None:
         if self._policy.record_arguments:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
@@ -216,3 +217,28 @@ def test_every_call_can_be_named_in_the_settings() -> None:
     for wrong in ({"without": ("terminl",)}, {"calls": ("x",)}, {"search": ("gogle",)}, {"carrier": "sokcet"}):
         with pytest.raises(ValueError, match="there are"):
             Policy(**wrong)
+
+
+async def test_an_interrupt_ends_what_threads_wait_for(session: Session) -> None:
+    """Not only the call that the cell's own thread makes."""
+    source = """
+import threading, time
+answers = []
+threads = [threading.Thread(target=lambda: answers.append(terminal("echo >>begun; sleep 100"))) for _ in range(3)]
+for thread in threads: thread.start()
+while True: time.sleep(0.01)
+"""
+    running = await session.execute_cell(source)
+    with anyio.fail_after(30):
+        while not (session.workspace / "begun").exists() or (session.workspace / "begun").stat().st_size < 3:
+            await anyio.lowlevel.checkpoint()
+    await session.interrupt()
+    assert running.status == "interrupted"
+    said = text_of(await ran(session, "for thread in threads: thread.join()\nprint([a['error'] for a in answers])"))
+    assert said.count("terminal() was ended, since its cell was interrupted.") == 3
+
+
+async def test_a_refused_command_in_the_background(session: Session) -> None:
+    """Has the methods of one that runs."""
+    source = "job = terminal('a\\0b', background=True); print(job.wait(5)['error'], job.kill()['exit_code'])"
+    assert "null byte -1" in text_of(await ran(session, source))

@@ -15,6 +15,7 @@ from mcp_notebook.runtime.terminal.capture import Capture
 from mcp_notebook.terminal import without_escapes
 
 HANDLE = re.compile(r"p-[0-9a-f]{8}")
+CHARACTER_BYTES = 4
 UNKNOWN = "No background command has this handle in this session."
 
 
@@ -81,14 +82,19 @@ class Background:
         return process is not None and process.is_alive() and not (place / "ended").exists()
 
     def _output(self, place: Path) -> str:
-        capture = Capture(self._output_chars)
-        with suppress(OSError):
-            descriptor = os.open(place / "output", os.O_RDONLY)
-            try:
-                capture.take(descriptor)
-            finally:
-                os.close(descriptor)
-        return without_escapes(capture.text()).strip()
+        """Of a very long one what is at its two ends: it is read again at every poll."""
+        most = CHARACTER_BYTES * self._output_chars
+        with suppress(OSError), (place / "output").open("rb") as file:
+            data = file.read(2 * most)
+            size = os.fstat(file.fileno()).st_size
+            if size > 2 * most:
+                file.seek(size - most)
+                left_out = f"\n\n... [OUTPUT TRUNCATED - {size - 2 * most:,} bytes omitted] ...\n\n".encode()
+                data = data[:most] + left_out + file.read(most)
+            capture = Capture(self._output_chars)
+            capture.add(data)
+            return without_escapes(capture.text()).strip()
+        return ""
 
 
 def _process(place: Path) -> ProcessId | None:

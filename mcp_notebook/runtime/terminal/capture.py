@@ -36,9 +36,13 @@ class Capture:
                 data = os.read(descriptor, READ_BYTES)
             except BlockingIOError:
                 return True
-            self._add(self._decoder.decode(data, final=not data))
+            self.add(data)
             if not data:
                 return False
+
+    def add(self, data: bytes) -> None:
+        """Take in what was read; b"" is the end."""
+        self._add(self._decoder.decode(data, final=not data))
 
     def text(self, suffix: str = "") -> str:
         """All of it, or head and tail and how much is left out between them."""
