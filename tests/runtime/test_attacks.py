@@ -219,18 +219,20 @@ def test_every_call_can_be_named_in_the_settings() -> None:
             Policy(**wrong)
 
 
-async def test_an_interrupt_ends_what_threads_wait_for(session: Session) -> None:
+async def test_an_interrupt_ends_what_threads_wait_for(session: Session, tmp_path: Path) -> None:
     """Not only the call that the cell's own thread makes."""
-    source = """
+    begun = tmp_path / "begun"
+    source = f"""
 import threading, time
 answers = []
-threads = [threading.Thread(target=lambda: answers.append(terminal("echo >>begun; sleep 100"))) for _ in range(3)]
+ask = lambda: answers.append(terminal("echo >>{begun}; sleep 100"))
+threads = [threading.Thread(target=ask) for _ in range(3)]
 for thread in threads: thread.start()
 while True: time.sleep(0.01)
 """
     running = await session.execute_cell(source)
     with anyio.fail_after(30):
-        while not (session.workspace / "begun").exists() or (session.workspace / "begun").stat().st_size < 3:
+        while not begun.exists() or begun.stat().st_size < 3:
             await anyio.lowlevel.checkpoint()
     await session.interrupt()
     assert running.status == "interrupted"

@@ -77,14 +77,15 @@ async def test_arguments_and_answers_when_asked_for(settings: Settings) -> None:
         assert len(calls_of(session)[0]["args"]) < 51_000
 
 
-async def test_a_call_that_outlasts_its_cell(session: Session) -> None:
+async def test_a_call_that_outlasts_its_cell(session: Session, tmp_path: Path) -> None:
     """Made by a thread: it is in the cell that made it, when it ends."""
-    os.mkfifo(session.workspace / "end")
-    source = "import threading; t = threading.Thread(target=lambda: terminal('echo >begun; cat end')); t.start()\n"
-    execution = await ran(session, f"{source}while not __import__('os').path.exists('begun'): pass")
+    os.mkfifo(tmp_path / "end")
+    command = f"cd {tmp_path}; echo >begun; cat end"
+    source = f"import os, threading; t = threading.Thread(target=lambda: terminal({command!r})); t.start()\n"
+    execution = await ran(session, f"{source}while not os.path.exists({str(tmp_path / 'begun')!r}): pass")
     cell = session.notebook.cell(execution.cell_id)
     assert "calls" not in cell["metadata"]["mcp_notebook"]
-    await anyio.to_thread.run_sync((session.workspace / "end").write_text, "")
+    await anyio.to_thread.run_sync((tmp_path / "end").write_text, "")
     await ran(session, "t.join()")
     assert [call["name"] for call in cell["metadata"]["mcp_notebook"]["calls"]] == ["terminal"]
 
