@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from mcp_notebook.policy import Policy
+from mcp_notebook.policy import NAMES, Policy
 from mcp_notebook.runtime.web import Outside, Web
+from mcp_notebook.runtime.web.providers import PROVIDERS
 from tests.runtime.searxng import searxng
 from tests.runtime.web_servers import Answer, Server, Session, answer, redirect, serving
 
@@ -247,13 +248,18 @@ async def test_a_key_that_no_header_takes(tmp_path: Path, key: str, caplog: pyte
     assert server.asked == []
 
 
+def test_every_provider_can_be_named_in_the_settings() -> None:
+    """And no other."""
+    assert tuple(PROVIDERS) == NAMES["search"]
+
+
 async def test_without_any_provider_the_error_says_how_to_get_one(tmp_path: Path) -> None:
     """The settings and the variables of those that the user allows."""
-    failed = await search(tmp_path, None, "searxng", "brave", "bing", SOMETHING="else")
+    failed = await search(tmp_path, None, "searxng", "brave", SOMETHING="else")
     assert failed == {
         "success": False,
         "error": "No search provider is configured. Any one of these makes web_search work: searxng: searxng_url in"
-        " [runtime] of settings.toml; brave: BRAVE_API_KEY. There is no provider bing.",
+        " [runtime] of settings.toml; brave: BRAVE_API_KEY.",
     }
     failed = await search(tmp_path, None)
     assert "named by search in [runtime]" in failed["error"]

@@ -95,8 +95,8 @@ class Web:
 
     def _configured(self) -> list[tuple[str, str]]:
         """The providers that can be asked, in the user's order, each with its key or address."""
-        known = [name for name in dict.fromkeys(self._host.policy.search) if name in PROVIDERS]
-        return [(name, access) for name in known if (access := PROVIDERS[name].access(self._host))]
+        named = dict.fromkeys(self._host.policy.search)
+        return [(name, access) for name in named if (access := PROVIDERS[name].access(self._host))]
 
     def _client(self) -> httpx2.AsyncClient:
         """Of the providers, which are the user's choice: through the user's proxy, if there is one."""
@@ -172,9 +172,7 @@ def _wrong_urls(urls: Any) -> str | None:
 
 
 def _how_to_configure(names: Sequence[str]) -> str:
-    needs = [f"{name}: {PROVIDERS[name].needs}" for name in names if name in PROVIDERS]
-    unknown = [name for name in names if name not in PROVIDERS]
-    said = f" There is no provider {', '.join(unknown)}." if unknown else ""
+    needs = [f"{name}: {PROVIDERS[name].needs}" for name in names]
     if not needs:
-        return f"No search provider is named by search in [runtime] of settings.toml: {', '.join(PROVIDERS)}.{said}"
-    return f"No search provider is configured. Any one of these makes web_search work: {'; '.join(needs)}.{said}"
+        return f"No search provider is named by search in [runtime] of settings.toml: {', '.join(PROVIDERS)}."
+    return f"No search provider is configured. Any one of these makes web_search work: {'; '.join(needs)}."
