@@ -132,11 +132,13 @@ async def _answer_over_stdin(kernel: Kernel, answer: door.Answer, leaving: anyio
 
     async def carry_out(own: anyio.CancelScope, mark: str, line: str) -> None:
         with own:
-            if mark == begun_before and (lost := _lost(line)):
+            lost = _lost(line)
+            if lost is not None and mark == begun_before:
                 answered = lost
             else:
-                with suppress(OSError):
-                    begun.write_text(mark)
+                if lost is not None:
+                    with suppress(OSError):
+                        begun.write_text(mark)
                 answered = await answer(line.encode("utf-8", "surrogatepass"))
             with suppress(KernelError):
                 await kernel.input_reply(f"{mark} {answered.decode()}")

@@ -8,16 +8,11 @@ from typing import Any
 
 from mcp_notebook.errors import BadRequest, NotebookError
 from mcp_notebook.finding import Finding
-from mcp_notebook.policy import Policy
-from mcp_notebook.runtime.calls import CALLS
+from mcp_notebook.policy import NAMES, Policy
 from mcp_notebook.runtime.hermes import HermesTools
 from mcp_notebook.runtime.servers.configuration import Configuration
 from mcp_notebook.runtime.web.providers import PROVIDERS
 from mcp_notebook.settings import Settings
-
-NAMES = tuple(dict.fromkeys(call.known_as or name for name, call in CALLS.items()))
-"""Of the calls, as the settings name them."""
-MEND = "In the table [runtime] of settings.toml, {}."
 
 Part = tuple[str, str, str]
 """A part of the line: its text, what fails and what is to be warned of, each empty where all is well."""
@@ -55,21 +50,17 @@ async def finding(settings: Settings) -> Finding:
 
 
 def _calls(policy: Policy) -> Part:
-    allowed = [name for name in NAMES if policy.allows(name)]
-    unknown = [name for name in (*policy.calls, *policy.without) if name not in NAMES]
-    text = "all calls" if len(allowed) == len(NAMES) else f"the calls {', '.join(allowed)}" if allowed else "no call"
-    remedy = MEND.format(f"calls and without name calls, which are {', '.join(NAMES)}, and not {', '.join(unknown)}")
-    return f"{text}, {policy.budget} in a cell", "", remedy if unknown else ""
+    names = NAMES["calls"]
+    allowed = [name for name in names if policy.allows(name)]
+    text = "all calls" if len(allowed) == len(names) else f"the calls {', '.join(allowed)}" if allowed else "no call"
+    return f"{text}, {policy.budget} in a cell", "", ""
 
 
 def _search(host: _NoSession) -> Part:
     if HermesTools(host).has("web_search"):
         return "web_search as Hermes is configured", "", ""
-    wanted = dict.fromkeys(host.policy.search)
-    usable = [name for name in wanted if name in PROVIDERS and PROVIDERS[name].access(host)]
-    unknown = [name for name in wanted if name not in PROVIDERS]
-    remedy = MEND.format(f"search names providers, which are {', '.join(PROVIDERS)}, and not {', '.join(unknown)}")
-    return f"web_search by {', '.join(usable) or 'nobody'}", "", remedy if unknown else ""
+    usable = [name for name in dict.fromkeys(host.policy.search) if PROVIDERS[name].access(host)]
+    return f"web_search by {', '.join(usable) or 'nobody'}", "", ""
 
 
 def _servers(host: _NoSession) -> Part:

@@ -55,15 +55,6 @@ async def test_what_is_chosen_is_named(settings: Settings) -> None:
     assert "no call, 50 in a cell; web_search by nobody;" in text
 
 
-async def test_names_that_mean_nothing_are_warned_of(settings: Settings) -> None:
-    """A call or a provider that is misspelt."""
-    warned = await found(settings, without=("terminals", "web_search"), search=("google", "ddgs"))
-    assert warned.level == "warn"
-    assert "not terminals." in warned.remedy
-    assert "not google." in warned.remedy
-    assert "ask_user" in warned.remedy
-
-
 async def test_mcp_servers(settings: Settings) -> None:
     """Those of the file by name; entries that cannot be used are a warning, a file that cannot be read a failure."""
     path = settings.workspace / "mcp.json"
