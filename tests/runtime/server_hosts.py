@@ -37,11 +37,11 @@ class SessionHost:
 
     async def ask(self, question: str, schema: Mapping[str, Any]) -> Any:
         """Nobody is there."""
-        raise NotImplementedError(question)
+        raise AssertionError(f"servers ask nobody, and asked {question!r}")
 
     def notebook(self) -> dict[str, Any]:
         """There is none."""
-        raise NotImplementedError
+        raise AssertionError("servers want no notebook")
 
     def configure(self, **servers: object) -> None:
         """Write the file, so that it is seen to have changed."""

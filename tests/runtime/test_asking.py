@@ -1,8 +1,6 @@
 """What a cell asks the user: from the waiting call where the client can ask, by control_kernel where it cannot."""
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -17,9 +15,9 @@ from mcp_types import ElicitRequestParams, ElicitResult
 from mcp_notebook.sessions import Connection, Sessions
 from mcp_notebook.tools import waiting
 from tests.calls import call, refused
-from tests.daemons import User, user
+from tests.daemons import User
 from tests.live import asking, finished, opened, text_of
-from tests.relays import Relays, relays
+from tests.relays import Relays
 
 pytestmark = pytest.mark.anyio
 
@@ -200,20 +198,6 @@ async def test_progress_goes_on_while_the_user_thinks(
         with anyio.fail_after(30):
             result = await client.call_tool("execute_cell", source, progress_callback=heard_of)
     assert "'well'" in str(result.content)
-
-
-@pytest.fixture
-def me(tmp_path: Path) -> Iterator[User]:
-    """A user of whom nothing is left running."""
-    with user(tmp_path) as me:
-        yield me
-
-
-@pytest.fixture
-def started(me: User) -> Iterator[Relays]:
-    """Relays of this user."""
-    with relays(me) as started:
-        yield started
 
 
 def test_a_question_outlives_the_server(me: User, started: Relays) -> None:

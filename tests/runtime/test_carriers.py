@@ -1,7 +1,7 @@
 """How calls reach the host: from threads, tasks and child processes, over both carriers, across the host's restart."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +14,11 @@ from mcp_notebook.policy import Policy
 from mcp_notebook.session import Session
 from mcp_notebook.sessions import Sessions
 from mcp_notebook.settings import Settings
-from tests.daemons import User, user
+from tests.daemons import User
 from tests.daemons import text_of as text_of_answer
 from tests.kernels.conftest import NEWEST, OLDEST, interpreter
 from tests.live import alone, ran, soon, text_of, until_printed
-from tests.relays import Relay, Relays, relays
+from tests.relays import Relay, Relays
 
 pytestmark = pytest.mark.anyio
 
@@ -163,20 +163,6 @@ async def test_input_and_calls_in_one_cell(session: Session) -> None:
         while not execution.finished:
             await execution.changed()
     assert text_of(execution).strip() == "a Ada b"
-
-
-@pytest.fixture
-def me(tmp_path: Path) -> Iterator[User]:
-    """A user of whom nothing is left running."""
-    with user(tmp_path) as me:
-        yield me
-
-
-@pytest.fixture
-def started(me: User) -> Iterator[Relays]:
-    """Relays of this user."""
-    with relays(me) as started:
-        yield started
 
 
 @pytest.mark.parametrize("carrier", ["socket", "stdin"])

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from mcp_notebook.render.bundles import bundle_text
 from mcp_notebook.session import Session
 from mcp_notebook.sessions import Sessions
 from mcp_notebook.settings import Settings
-from tests.daemons import User, user
+from tests.daemons import User
 from tests.live import alone, opened, ran, text_of
-from tests.relays import Relays, relays
+from tests.relays import Relays
 
 pytestmark = pytest.mark.anyio
 
@@ -119,20 +119,6 @@ async def test_glued_values_are_scraps(session: Session) -> None:
     assert bundle_text(scraps[0]["data"]) == "[kept in the notebook as the scrap 'answer']"
     failed = await ran(session, "glue('x', object())")
     assert "not object: convert it first" in text_of(failed)
-
-
-@pytest.fixture
-def me(tmp_path: Path) -> Iterator[User]:
-    """A user of whom nothing is left running."""
-    with user(tmp_path) as me:
-        yield me
-
-
-@pytest.fixture
-def started(me: User) -> Iterator[Relays]:
-    """Relays of this user."""
-    with relays(me) as started:
-        yield started
 
 
 def test_the_budget_outlives_the_server(me: User, started: Relays) -> None:

@@ -28,11 +28,11 @@ class Session:
 
     async def ask(self, question: str, schema: Mapping[str, Any]) -> Any:
         """Not used by the web calls."""
-        raise NotImplementedError
+        raise AssertionError(f"the web calls ask nobody, and asked {question!r}")
 
     def notebook(self) -> dict[str, Any]:
         """Not used by the web calls."""
-        raise NotImplementedError
+        raise AssertionError("the web calls want no notebook")
 
 
 @dataclass(frozen=True)
