@@ -29,13 +29,13 @@ from mcp_notebook.options import Saved, SessionOptions
 from mcp_notebook.questions import Declined
 from mcp_notebook.record import Record
 from mcp_notebook.requests import Requests
-from mcp_notebook.runs import RUN, Run, Runs
+from mcp_notebook.runs import Run, Runs
 from mcp_notebook.runtime import Runtime
-from mcp_notebook.session_view import SessionView
+from mcp_notebook.session_runs import SessionRuns
 from mcp_notebook.state import leave
 
 
-class Session(SessionView):
+class Session(SessionRuns):
     """Made by ``Sessions``, which owns ``tasks``; ``start`` before anything is run."""
 
     def __init__(
@@ -191,39 +191,6 @@ class Session(SessionView):
             self.notebook.cell(cell_id)
         return self._record.find(execution_id, cell_id, self._life.running)
 
-    # Runs of several cells
-
-    async def run_all(self, request_id: str | None = None) -> Run:
-        """All code cells in document order, but those tagged ``skip-execution``.
-
-        Raises:
-            BadRequest: another run has not ended. KernelError: dead, or shut down.
-        """
-        return await self._begin_run("run_all", request_id)
-
-    async def run_stale(self, request_id: str | None = None) -> Run:
-        """Those of them that are stale; raises as ``run_all``."""
-        return await self._begin_run("run_stale", request_id)
-
-    async def rebuild(self, request_id: str | None = None) -> Run:
-        """A new kernel, and the cells that had succeeded run again in the order they ran; raises as ``run_all``."""
-        return await self._begin_run("rebuild", request_id)
-
-    def plan(self, action: str) -> list[str]:
-        """The ids of the cells that ``action`` would run, in its order."""
-        return self._record.plan(action, self._life.number)
-
-    def run(self, run_id: str) -> Run:
-        """Raises UnknownExecution."""
-        return self._runs.find(run_id)
-
-    async def stop(self, run: Run) -> None:
-        """Begin no more cells of ``run``, and interrupt the one that is running."""
-        run.stop()
-        for execution in run.executions:
-            if not execution.finished:
-                await self.cancel(execution)
-
     def knows(self, request_id: str | None) -> bool:
         """Whether a call with this id would attach to what an earlier one began."""
         return self._requests.knows(request_id)
@@ -344,32 +311,6 @@ class Session(SessionView):
 
     def _listen_to(self, execution: Execution) -> None:
         execution.on_change = lambda: self._on_output(execution)
-
-    def _begun(self, job_id: str) -> Execution | Run:
-        return self._runs.find(job_id) if job_id.startswith(RUN) else self._record.find(job_id, None, None)
-
-    async def _begin_run(self, action: str, request_id: str | None) -> Run:
-        async def prepare() -> None:
-            if action == "rebuild":
-                self._record.continue_with(self.plan(action))
-                self._ledger.lineage(self._record.lineage)
-                await self._restart()
-            else:
-                self._life.kernel()
-
-        failing = rules.expected_to_fail(self.notebook)
-        return await self._runs.begin(action, request_id, lambda: self.plan(action), failing, prepare)
-
-    async def _start_planned(self, cell_id: str) -> Execution | None:
-        try:
-            cell = self.notebook.cell(cell_id)
-        except UnknownCell:
-            return None  # deleted since the plan was made
-        if self._life.why_not:
-            return self._not_run(cell_id)
-        execution = self._enqueue(cell)
-        execution.replay = self._runs.active is not None and self._runs.active.action == "rebuild"
-        return execution
 
     def _on_begin(self, execution: Execution) -> None:
         self._record.began(execution, self._life.number)
