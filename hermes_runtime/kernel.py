@@ -33,7 +33,7 @@ from typing import Any
 
 import zmq
 
-from hermes_runtime import carriers, lean
+from hermes_runtime import awaits, carriers, lean
 from hermes_runtime.interrupts import Interrupts
 from hermes_runtime.iopub import Outgoing
 from hermes_runtime.ring import Executions, Replay, replay
@@ -272,6 +272,10 @@ class KernelHalf:
         self.kernel.io_loop.add_callback(lambda: loop.call_soon_threadsafe(seen.set))
         await seen.wait()
         return True
+
+    async def call_stop(self, msg_id: str, force: bool = False) -> str:
+        """Stop the execution ``msg_id``, and no other, as ``awaits.stop`` does; returns what was done."""
+        return await awaits.stop(self.interrupts, lambda: msg_id in self.executions.running, force)
 
     async def call_replay(self, msg_id: str | None = None, after: int = 0) -> Replay:
         """What is known of the execution ``msg_id``, with those of its messages whose number is above ``after``.

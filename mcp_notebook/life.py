@@ -14,7 +14,7 @@ from mcp_notebook.errors import BadRequest, KernelDied, KernelError
 from mcp_notebook.execution import Execution
 from mcp_notebook.kernels.base import Exit, Kernel, KernelInfo, Tasks
 from mcp_notebook.questions import Question
-from mcp_notebook.queue import ExecutionQueue, OnExecution, OnSent
+from mcp_notebook.queue import ExecutionQueue, OnExecution, OnSent, Stopped
 
 LAST_CELL_S = 1.0
 """Time for the running cell's end to be noticed after its kernel's death."""
@@ -57,7 +57,7 @@ class KernelLife:
         """How the kernel died and what to do, until it is started again."""
         self._start_kernel = start_kernel
         self._tasks = tasks
-        self._queue = ExecutionQueue(on_begin, on_end, on_late, on_sent)
+        self._queue = ExecutionQueue(tasks, on_begin, on_end, on_late, on_sent)
         self._on_death = on_death
         self._attend = attend
         self._asking = anyio.Lock()
@@ -171,12 +171,12 @@ class KernelLife:
         await over.wait()
         return self.death or SHUT_DOWN
 
-    async def interrupt(self, execution: Execution | None) -> str:
-        """Stop ``execution``, or what is running; returns a sentence on what came of it."""
+    async def interrupt(self, execution: Execution | None) -> Stopped:
+        """Stop ``execution``, or what is running."""
         stopped = execution or await self._queue.next_running()
         if stopped is None:
-            return f"No cell is running; nothing was interrupted. {self.death or ''}".rstrip()
-        return await self._queue.interrupt(self.kernel(), stopped)
+            return Stopped(f"No cell is running; nothing was interrupted. {self.death or ''}".rstrip(), None)
+        return Stopped(await self._queue.interrupt(self.kernel(), stopped), stopped)
 
     async def cancel(self, execution: Execution) -> None:
         """Take ``execution`` out of the queue, or interrupt it."""

@@ -6,6 +6,7 @@ It joins the document, the kernel and the executions. Which sessions there are, 
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from mcp_notebook.life import KernelLife, StartKernel
 from mcp_notebook.limit import OutputLimit
 from mcp_notebook.options import Saved, SessionOptions
 from mcp_notebook.questions import Declined
+from mcp_notebook.queue import Stopped
 from mcp_notebook.record import Record
 from mcp_notebook.requests import Requests
 from mcp_notebook.runs import Run, Runs
@@ -237,14 +239,18 @@ class Session(SessionRuns):
         """End the kernel's process at once; the session stays, with a dead kernel."""
         return await self._life.kill()
 
-    async def interrupt(self, execution_id: str | None = None) -> str:
-        """Stop the running cell, and with it a run of several; returns a sentence on what came of it."""
+    async def stop_running(self, execution_id: str | None = None) -> Stopped:
+        """Stop the running cell, and with it a run of several; or that one cell."""
         if execution_id is not None:
             return await self._life.interrupt(self.execution(execution_id))
         run = self._runs.active
         self._runs.stop_active()
-        said = await self._life.interrupt(None)
-        return f"{run.action} was stopped. {said}" if run is not None else said
+        stopped = await self._life.interrupt(None)
+        return replace(stopped, said=f"{run.action} was stopped. {stopped.said}") if run is not None else stopped
+
+    async def interrupt(self, execution_id: str | None = None) -> str:
+        """As ``stop_running``; returns the sentence on what came of it."""
+        return (await self.stop_running(execution_id)).said
 
     async def cancel(self, execution: Execution) -> None:
         """Take an execution out of the queue, or interrupt it; others are not touched."""
@@ -338,4 +344,4 @@ class Session(SessionRuns):
         if execution is self._life.running and self._limit.passed_by(execution):
             execution.note(self._limit.notice)
             execution.is_full = True
-            self._tasks.start_soon(self._life.interrupt, execution)
+            self._tasks.start_soon(self._life.cancel, execution)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import anyio
 
+from mcp_notebook.kernels.born import Born, Moment
 from mcp_notebook.outputs import Message
 
 OnMessage = Callable[[Message], None]
@@ -181,6 +182,19 @@ class Kernel(Protocol):
 
     async def interrupt(self) -> None:
         """Ask the running code to stop: SIGINT to the kernel's own process, nothing else."""
+
+    async def stop(self, *, force: bool) -> str:
+        """End the ``await`` in which the running execution is stuck, or leave an interrupt for its code.
+
+        It reaches this execution and no later one. Returns what was done, in the words of ``hermes_runtime.awaits``;
+        ``force`` where the code has swallowed the cancel.
+
+        Raises:
+            KernelError: this kernel cannot; also KernelDied.
+        """
+
+    async def born(self, since: Moment, until: Moment | None = None, *, orphans: bool = False) -> list[Born]:
+        """The processes that were started by what ran in it meanwhile, as ``born.born_since`` has it."""
 
     async def settle(self) -> None:
         """Return when no interrupt sent before can reach what is executed next."""

@@ -19,8 +19,8 @@ MUCH_TEXT_CHARS = 100_000
 """From here on rendering takes milliseconds, which other sessions should not wait for."""
 
 
-async def execution_blocks(call: Call, session: Session, execution: Execution) -> list[ContentBlock]:
-    """Header, outputs within the budget, and the next step where there is one."""
+async def execution_blocks(call: Call, session: Session, execution: Execution, *, said: str = "") -> list[ContentBlock]:
+    """Header, outputs within the budget, and the next step where there is one; first of all what is ``said``."""
     outputs = execution.outputs
     draw = partial(
         render,
@@ -30,9 +30,9 @@ async def execution_blocks(call: Call, session: Session, execution: Execution) -
         more=f"The rest: {next_call(call, session, 'get_output', execution_id=execution.id)}",
     )
     blocks = await anyio.to_thread.run_sync(draw) if is_heavy(outputs) else draw()
-    if closing := next_steps(call, session, execution):
+    if closing := next_steps(call, session, execution, said):
         blocks.append(TextContent(text="\n".join(closing)))
-    return blocks
+    return [TextContent(text=said), *blocks] if said else blocks
 
 
 def execution_header(execution: Execution) -> str:
@@ -47,9 +47,9 @@ def execution_header(execution: Execution) -> str:
     )
 
 
-def next_steps(call: Call, session: Session, execution: Execution) -> list[str]:
-    """Sentences behind the outputs: why it ended, what to call, what the session has to say."""
-    steps = [*execution.losses, *([execution.message] if execution.message else [])]
+def next_steps(call: Call, session: Session, execution: Execution, said: str = "") -> list[str]:
+    """Sentences behind the outputs: why it ended, what to call, what the session has to say; not what was said."""
+    steps = [*execution.losses, *([] if execution.message in said else [execution.message])]
     asking = _asking(session, execution)
     if asking is not None:
         steps.append(asks_for_input(call, session, asking))

@@ -39,7 +39,8 @@ async def control_kernel(
 ) -> list[ContentBlock]:
     """Act on the session's kernel.
 
-    - `interrupt` stops the running cell; variables stay, queued cells go on. Says how it was stopped.
+    - `interrupt` stops the running cell; variables stay, queued cells go on. Says how it was stopped, and shows
+      what the cell had printed. What the cell had started ends with it; what earlier cells started lives.
     - `answer` gives the line `text` to a cell that waits in input().
     - `status`: is it alive, busy, which executions are queued, which cells are stale.
     - `run_all` runs every code cell in document order, `run_stale` only those whose outputs no longer match
@@ -61,7 +62,9 @@ async def control_kernel(
         return _said(live, shortened(_plan(live, action), call.settings.answer_chars))
     if action in RUNS:
         return await _run(call, live, action, request_id, wait_s)
-    return _said(live, await with_progress(call, action, lambda: _done(live, action, execution_id)))
+    if action == "interrupt":
+        return await _interrupt(call, live, execution_id)
+    return _said(live, await with_progress(call, action, lambda: _done(live, action)))
 
 
 def _check(
@@ -79,10 +82,16 @@ def _check(
         raise BadRequest(f"dry_run goes with {', '.join(RUNS)}, not with {action!r}. Nothing was done.")
 
 
-async def _done(session: Session, action: Action, execution_id: str | None) -> str:
+async def _interrupt(call: Call, session: Session, execution_id: str | None) -> list[ContentBlock]:
+    """What came of it, and what the cell gave so far."""
+    stopped = await with_progress(call, "interrupting", lambda: session.stop_running(execution_id))
+    if stopped.execution is None:
+        return _said(session, stopped.said)
+    return await execution_blocks(call, session, stopped.execution, said=stopped.said)
+
+
+async def _done(session: Session, action: Action) -> str:
     match action:
-        case "interrupt":
-            return await session.interrupt(execution_id)
         case "kill":
             return await session.kill()
         case "restart":
