@@ -8,6 +8,7 @@ Python 3.9 and newer.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +40,13 @@ async def stop(interrupts: Interrupts, is_running: Callable[[], bool], force: bo
             looked.set_result(said)
 
     def look() -> None:
-        if not withdrawn:
-            loop.call_soon_threadsafe(tell, _stop(interrupts, is_running, force))
+        if withdrawn:
+            return
+        said = _stop(interrupts, is_running, force)
+        if said is None:
+            interrupts.kernel.io_loop.add_callback(look)
+        else:
+            loop.call_soon_threadsafe(tell, said)
 
     interrupts.kernel.io_loop.add_callback(look)
     await asyncio.wait([looked], timeout=LOOK_S)
@@ -50,13 +56,15 @@ async def stop(interrupts: Interrupts, is_running: Callable[[], bool], force: bo
     return _leave(interrupts, is_running)
 
 
-def _stop(interrupts: Interrupts, is_running: Callable[[], bool], force: bool) -> str:
-    """In the main thread, between two steps of its loop."""
+def _stop(interrupts: Interrupts, is_running: Callable[[], bool], force: bool) -> str | None:
+    """In the main thread, between two steps of its loop; None where the next step must come first."""
     if not is_running():
         return OVER
-    task = interrupts.task
-    if task is None or task.done() or task.get_coro().cr_running:  # type: ignore[attr-defined]
-        return _leave(interrupts, is_running)  # a loop within the cell's own code
+    task: Any = interrupts.task
+    if task is None or task.done() or task.get_coro().cr_running:  # a loop within the cell's own code
+        return _leave(interrupts, is_running)
+    if inspect.getcoroutinestate(task.get_coro()) == inspect.CORO_CREATED:
+        return None  # cancelled before it began, it would end without a result
     interrupts.reached = True
     if not force:
         task.cancel()

@@ -6,7 +6,6 @@ from itertools import count
 import anyio
 import pytest
 
-from mcp_notebook.errors import KernelError
 from mcp_notebook.kernels.local import LocalKernel
 from mcp_notebook.settings import Settings
 from tests.kernels.cells import Cell, begun, run, running
@@ -140,12 +139,3 @@ async def test_stops_aimed_at_the_end_of_a_cell(aimed: tuple[LocalKernel, int], 
             assert (reply.status, cell.errors(), cell.result()) == ("ok", [], f"'done {number}'")
         await next_is_right(kernel)
     assert 0 < reached < total, "the sweep missed the end of the cells"
-
-
-async def test_another_language_has_no_such_half(settings: Settings) -> None:
-    """It says so, and the ladder goes on with the next rung."""
-    async with running(settings, "bash") as kernel, begun(kernel, "sleep 600") as cell:
-        with pytest.raises(KernelError, match="ipykernel"):
-            await kernel.stop(force=False)
-        await kernel.interrupt()
-        await cell.until(lambda: bool(cell.replies))
