@@ -107,6 +107,18 @@ async def test_an_interrupt_is_left_for_code_that_ignores_signals(aimed: tuple[L
     await next_is_right(kernel)
 
 
+@pytest.mark.parametrize("source", ["print('x' * 50)", "print('x', flush=True)", "sys.stderr.write('e')"])
+async def test_an_interrupt_that_is_left_tears_no_message(aimed: tuple[LocalKernel, int], source: str) -> None:
+    """Code that prints all the time is found in the middle of it, where a signal would have been as well."""
+    kernel, total = aimed
+    for _ in range(total // 25):
+        async with begun(kernel, f"import sys\nprint('in', flush=True)\nwhile True: {source}") as cell:
+            await cell.until_printed("in")
+            assert await kernel.stop(force=True) == "left"
+        assert (cell.reply.interrupted, cell.reply.missing, cell.errors()) == (True, 0, ["KeyboardInterrupt"])
+        await next_is_right(kernel)
+
+
 async def test_nothing_is_stopped_between_cells(aimed: tuple[LocalKernel, int]) -> None:
     """Nor what has ended, by its id, while the next one runs."""
     kernel, _ = aimed
