@@ -8,8 +8,10 @@ Python 3.9 and newer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def _stop(interrupts: Interrupts, is_running: Callable[[], bool], force: bool) -
 
 
 def _leave(interrupts: Interrupts, is_running: Callable[[], bool]) -> str:
-    return LEFT if is_running() and interrupts.leave() else OVER
+    return LEFT if interrupts.leave(is_running) else OVER
 
 
 def _end(shell: Any, task: Any) -> Any:
@@ -106,16 +108,25 @@ def _detach(task: Any) -> None:
 
 
 def _result(shell: Any) -> Any:
+    """What the cell has come to; whatever it has done to IPython, there must be a result."""
+    nothing = {"error_before_exec": None, "success": False, "execution_count": None, "result": None}
+    # A cell that was run within the cell has taken its result away.
+    result = shell.displayhook.exec_result or shell.last_execution_result or types.SimpleNamespace(**nothing)
+    result.error_in_exec = KeyboardInterrupt("it did not end when it was cancelled, and is not resumed")
+    with contextlib.suppress(Exception):
+        shell.showtraceback((KeyboardInterrupt, result.error_in_exec, None), exception_only=True)
+    with contextlib.suppress(Exception):
+        _tidy_up(shell, result)
+    return result
+
+
+def _tidy_up(shell: Any, result: Any) -> None:
     """Do for the cell what IPython would have done at its end."""
-    result = shell.displayhook.exec_result
-    interrupt = KeyboardInterrupt("it did not end when it was cancelled, and is not resumed")
-    shell.showtraceback((KeyboardInterrupt, interrupt, None), exception_only=True)
-    result.error_in_exec = interrupt
-    shell.displayhook.exec_result = None
-    shell.last_execution_succeeded, shell.last_execution_result = False, result
-    if result.execution_count == shell.execution_count:  # older ones count at the end
-        shell.execution_count += 1
-    sys.excepthook = shell.sys_excepthook
     for trap in (shell.display_trap, shell.builtin_trap):
         trap.__exit__(None, None, None)
-    return result
+    sys.excepthook = shell.sys_excepthook
+    shell.displayhook.exec_result = None
+    shell.last_execution_succeeded = False
+    if result.execution_count == shell.execution_count:  # older ones count at the end
+        shell.execution_count += 1
+    shell.last_execution_result = result

@@ -103,13 +103,13 @@ class Interrupts:
             return
         self.retry_until_done(self.running)
 
-    def leave(self) -> bool:
+    def leave(self, is_running: Callable[[], bool]) -> bool:
         """Let the main thread find an interrupt when it comes back from C code, also from code that ignores SIGINT.
 
-        It is for the running execution and no later one; False when there is none.
+        It is for the execution of which ``is_running`` tells and no later one; False when that has ended.
         """
-        execution = self.running
-        if execution is None:
+        execution = self.running  # before the question: what runs may change between the two
+        if execution is None or not is_running():
             return False
         self.left = execution
         _thread.interrupt_main()

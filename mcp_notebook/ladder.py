@@ -32,7 +32,9 @@ PATIENCE_S = 8.0
 DEATH_S = 1.0
 """For a death to be told as the execution's end."""
 LOOK_AGAIN_S = 0.03
-LEFT = "an interrupt that waits for its code"
+CANCELS = "the cancelling of its await"
+ENDS = "the ending of its await, which had swallowed the cancel"
+LEAVES = "an interrupt that waits for its code"
 NAMED = 5
 
 
@@ -98,8 +100,7 @@ class Ladder:
     async def _climb(self) -> None:
         rungs: tuple[Callable[[], Awaitable[float]], ...] = (
             self._interrupt,
-            lambda: self._stop(force=False),
-            lambda: self._stop(force=True),
+            self._stop,
             lambda: self._signal_children(signal.SIGINT),
             lambda: self._signal_children(signal.SIGTERM),
         )
@@ -126,20 +127,25 @@ class Ladder:
         await self._kernel.interrupt()
         return SIGINT_S
 
-    async def _stop(self, *, force: bool) -> float:
+    async def _stop(self) -> float:
         """The second: not all kernels have it, and not every cell is in an await."""
-        before, done = self._how, ""
-        how = "the ending of its await, which had swallowed the cancel" if force else "the cancelling of its await"
-        self._how = how  # the cell may have ended before the answer is here
+        done = await self._stop_by(CANCELS, force=False)
+        if done == "cancelled" and not await self._ends_within(AWAIT_S):
+            done = await self._stop_by(ENDS, force=True)
+        if done == "left" and LEAVES not in self._tried:
+            self._tried.append(LEAVES)
+        return AWAIT_S if done == "ended" else 0.0
+
+    async def _stop_by(self, how: str, *, force: bool) -> str:
+        before, self._how = self._how, how  # the cell may have ended before the answer is here
+        done = ""
         with anyio.move_on_after(ASK_S), suppress(KernelError):
-            done = await self._kernel.stop(force=force)
+            done = await self._kernel.stop_cell(force=force)
         if done in ("cancelled", "ended"):
             self._try(how)
-            return AWAIT_S
-        self._how = before
-        if done == "left" and LEFT not in self._tried:
-            self._tried.append(LEFT)
-        return 0.0
+        else:
+            self._how = before
+        return done
 
     async def _signal_children(self, number: signal.Signals) -> float:
         """The third. Between the look and the signals nothing else runs: the execution is still the running one."""
@@ -154,13 +160,15 @@ class Ladder:
         return CHILDREN_S
 
     async def _end_left_behind(self) -> None:
-        """What was born in the interrupted cell and has lost its parent: nobody else would end it."""
+        """What was born in the interrupted cell: SIGINT to all of it, SIGTERM to what nobody else would end."""
         execution = self.execution
         if execution.status != "interrupted" or execution.since is None or self.until is None:
             return
         for number in (signal.SIGINT, signal.SIGTERM):
             orphans = number == signal.SIGTERM
             found = await self._kernel.born(execution.since, self.until, orphans=orphans)
+            if not found:
+                return
             reached = signal_all(found, number)
             self._left_behind.update(reached)
             with anyio.move_on_after(CHILDREN_S):

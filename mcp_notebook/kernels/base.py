@@ -183,7 +183,7 @@ class Kernel(Protocol):
     async def interrupt(self) -> None:
         """Ask the running code to stop: SIGINT to the kernel's own process, nothing else."""
 
-    async def stop(self, *, force: bool) -> str:
+    async def stop_cell(self, *, force: bool) -> str:
         """End the ``await`` in which the running execution is stuck, or leave an interrupt for its code.
 
         It reaches this execution and no later one. Returns what was done, in the words of ``hermes_runtime.awaits``;

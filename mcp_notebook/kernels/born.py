@@ -12,8 +12,9 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -160,19 +161,20 @@ def _from_proc(pid: int) -> Born | None:
 
 def _reaches(born: Born, ancestors: Collection[int], table: Table) -> bool:
     """Whether it descends from one of these."""
-    seen: Born | None = born
-    while seen is not None:
-        if seen.parent in ancestors:
-            return True
-        seen = table.get(seen.parent)
-    return False
+    return any(each.parent in ancestors for each in (born, *_ancestors(born, table)))
 
 
 def _is_of_earlier(born: Born, since: Moment, own: Collection[int], sessions: Collection[int], table: Table) -> bool:
     """Whether it descends from a process that was there before, and is not the kernel's own: a server's worker."""
+    theirs = takewhile(lambda each: each.identity.pid not in own, _ancestors(born, table))
+    return any(each.session in sessions and not since.is_before(each) for each in theirs)
+
+
+def _ancestors(born: Born, table: Table) -> Iterator[Born]:
+    """The nearest first. The table is not of one moment, so a process id in it may have come to mean another."""
+    seen = {born.identity.pid}
     ancestor = table.get(born.parent)
-    while ancestor is not None and ancestor.identity.pid not in own:
-        if ancestor.session in sessions and not since.is_before(ancestor):
-            return True
+    while ancestor is not None and ancestor.identity.pid not in seen:
+        yield ancestor
+        seen.add(ancestor.identity.pid)
         ancestor = table.get(ancestor.parent)
-    return False

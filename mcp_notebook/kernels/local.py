@@ -148,7 +148,7 @@ class LocalKernel:
         else:
             self._process.send_signal(signal.SIGINT)
 
-    async def stop(self, *, force: bool) -> str:
+    async def stop_cell(self, *, force: bool) -> str:
         if self._running is None:
             return "over"
         self._interrupted = True

@@ -17,6 +17,7 @@ AIMED = {NEWEST: 500, OLDEST: 150}
 CELL_MS, SWEEP_MS = 4.0, 6.0
 
 SWALLOWS = "print('in', flush=True)\nwhile True:\n    try: await asyncio.sleep({s})\n    except {what}: print('caught')"
+ANOTHER = "await get_ipython().run_cell_async('1', transformed_cell='1')"
 NESTED = """
 async def inner():
     while True:
@@ -36,7 +37,7 @@ async def aimed(
 ) -> AsyncIterator[tuple[LocalKernel, int]]:
     """A kernel of each end, and how many times it is to stand being stopped."""
     async with running(settings, interpreter(request.param)) as kernel:
-        await run(kernel, "import asyncio, os, time")
+        await run(kernel, "import asyncio, os, time; get_ipython().displayhook.cache_size = 10_000")
         yield kernel, AIMED[request.param]
 
 
@@ -62,7 +63,7 @@ async def test_a_stuck_await_is_cancelled(aimed: tuple[LocalKernel, int]) -> Non
     source = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('in', flush=True)\n"
     async with begun(kernel, f"{source}await asyncio.sleep(600)") as cell:
         await cell.until_printed("in")
-        assert await kernel.stop(force=False) == "cancelled"
+        assert await kernel.stop_cell(force=False) == "cancelled"
     assert (cell.reply.interrupted, cell.errors()) == (True, ["CancelledError"])
     await next_is_right(kernel)
 
@@ -75,16 +76,17 @@ async def test_a_stuck_await_is_cancelled(aimed: tuple[LocalKernel, int]) -> Non
         SWALLOWS.format(s=600, what="BaseException"),
         SWALLOWS.format(s=0, what="BaseException"),
         NESTED,
+        f"{ANOTHER}\n{SWALLOWS.format(s=600, what='BaseException')}",
     ],
-    ids=["cancel", "cancel, busy", "everything", "everything, busy", "in another task"],
+    ids=["cancel", "cancel, busy", "everything", "everything, busy", "in another task", "behind another cell"],
 )
 async def test_an_await_that_swallows_its_cancel_is_ended(aimed: tuple[LocalKernel, int], source: str) -> None:
     """The coroutine is not resumed, whatever it was waiting for."""
     kernel, _ = aimed
     async with begun(kernel, source) as cell:
         await cell.until_printed("in")
-        assert await kernel.stop(force=False) == "cancelled"
-        assert await kernel.stop(force=True) == "ended"
+        assert await kernel.stop_cell(force=False) == "cancelled"
+        assert await kernel.stop_cell(force=True) == "ended"
     assert (cell.reply.status, cell.reply.interrupted, cell.reply.missing) == ("error", True, 0)
     assert cell.errors() == ["KeyboardInterrupt"]
     printed = len(cell.text())
@@ -101,7 +103,7 @@ async def test_an_interrupt_is_left_for_code_that_ignores_signals(aimed: tuple[L
     source = "while True: os.system('echo $$; exec sleep 600')"
     async with begun(kernel, source) as cell:
         await cell.until(lambda: cell.text().strip() != "")
-        assert await kernel.stop(force=False) == "left"
+        assert await kernel.stop_cell(force=False) == "left"
         (await anyio.run_process(["kill", cell.text().strip()])).check_returncode()
     assert (cell.reply.interrupted, cell.errors()) == (True, ["KeyboardInterrupt"])
     await next_is_right(kernel)
@@ -114,7 +116,7 @@ async def test_an_interrupt_that_is_left_tears_no_message(aimed: tuple[LocalKern
     for _ in range(total // 25):
         async with begun(kernel, f"import sys\nprint('in', flush=True)\nwhile True: {source}") as cell:
             await cell.until_printed("in")
-            assert await kernel.stop(force=True) == "left"
+            assert await kernel.stop_cell(force=True) == "left"
         assert (cell.reply.interrupted, cell.reply.missing, cell.errors()) == (True, 0, ["KeyboardInterrupt"])
         await next_is_right(kernel)
 
@@ -122,7 +124,7 @@ async def test_an_interrupt_that_is_left_tears_no_message(aimed: tuple[LocalKern
 async def test_nothing_is_stopped_between_cells(aimed: tuple[LocalKernel, int]) -> None:
     """Nor what has ended, by its id, while the next one runs."""
     kernel, _ = aimed
-    assert await kernel.stop(force=True) == "over"
+    assert await kernel.stop_cell(force=True) == "over"
     async with begun(kernel, "print('in', flush=True); await asyncio.sleep(0.1); 'whole'") as cell:
         await cell.until_printed("in")
         assert await kernel.ask("stop", {"msg_id": "an earlier one", "force": True}) == "over"
@@ -141,7 +143,7 @@ async def test_stops_aimed_at_the_end_of_a_cell(aimed: tuple[LocalKernel, int], 
             # The last moments of a cell give no sign to wait for: only a delay can aim at them.
             await anyio.sleep(delay_s)
             await kernel.interrupt()
-            await kernel.stop(force=number % 2 == 0)
+            await kernel.stop_cell(force=number % 2 == 0)
         reply = cell.reply
         assert reply.missing == 0
         if reply.interrupted:
