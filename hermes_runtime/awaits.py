@@ -23,16 +23,21 @@ LOOK_S = 0.2
 """A main thread whose loop does not come round within this time runs code, or waits in it."""
 THROWS = 3
 """How often a coroutine may swallow the interrupt before it is left where it stands."""
-OVER, CANCELLED, ENDED, LEFT = "over", "cancelled", "ended", "left"
-"""The execution does not run any more; its await was cancelled; the kernel waits for it no longer; its code
-finds the interrupt when it comes back from what it is in."""
+OVER, REACHED, CANCELLED, ENDED, LEFT = "over", "reached", "cancelled", "ended", "left"
+"""The execution does not run any more; an interrupt has reached it, and nothing was done; its await was cancelled;
+the kernel waits for it no longer; its code finds the interrupt when it comes back from what it is in."""
 
 _stopped: list[Any] = []
 """Coroutines that are never resumed. Collecting one would run its code again, which did not want to end."""
 
 
 async def stop(interrupts: Interrupts, is_running: Callable[[], bool], force: bool) -> str:
-    """Stop the execution of which ``is_running`` tells; ``force`` where its await has swallowed the cancel."""
+    """Stop the execution of which ``is_running`` tells; ``force`` where it goes on after an interrupt reached it.
+
+    What goes on may be its own clean-up, so that without ``force`` it is left alone.
+    """
+    if interrupts.reached and not force:
+        return REACHED if is_running() else OVER
     loop = asyncio.get_running_loop()
     looked: asyncio.Future[str] = loop.create_future()
     withdrawn = False

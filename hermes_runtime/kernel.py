@@ -274,7 +274,7 @@ class KernelHalf:
         return True
 
     async def call_stop(self, msg_id: str, force: bool = False) -> str:
-        """Stop the execution ``msg_id``, and no other, as ``awaits.stop`` does; returns what was done."""
+        """Stop the execution ``msg_id`` and no other, as ``awaits.stop`` does; returns what was done."""
         return await awaits.stop(self.interrupts, lambda: msg_id in self.executions.running, force)
 
     async def call_replay(self, msg_id: str | None = None, after: int = 0) -> Replay:

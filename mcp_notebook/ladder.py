@@ -22,6 +22,8 @@ from mcp_notebook.kernels.born import Born, Moment, signal_all
 
 SIGINT_S = 1.0
 """Time for the code to end after SIGINT, before the next rung."""
+CLEAN_UP_S = 2.0
+"""More time for code that an interrupt has reached: what it does in ``except`` and ``finally`` may be worth it."""
 AWAIT_S = 0.5
 CHILDREN_S = 0.5
 """For processes to end after a signal, and the cell after them."""
@@ -130,7 +132,8 @@ class Ladder:
     async def _stop(self) -> float:
         """The second: not all kernels have it, and not every cell is in an await."""
         done = await self._stop_by(CANCELS, force=False)
-        if done == "cancelled" and not await self._ends_within(AWAIT_S):
+        time_s = {"cancelled": AWAIT_S, "reached": CLEAN_UP_S}.get(done)
+        if time_s is not None and not await self._ends_within(time_s):
             done = await self._stop_by(ENDS, force=True)
         if done == "left" and LEAVES not in self._tried:
             self._tried.append(LEAVES)

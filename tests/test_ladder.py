@@ -76,6 +76,20 @@ async def test_c_code_is_stopped_when_it_comes_back(session: Session, tmp_path: 
     await next_is_right(session)
 
 
+@pytest.mark.parametrize(
+    ("wait", "clean_up"),
+    [("time.sleep(600)", "time.sleep(1.5)"), ("await asyncio.sleep(600)", "await asyncio.sleep(1.5)")],
+)
+async def test_a_clean_up_is_given_time(session: Session, wait: str, clean_up: str) -> None:
+    """What the cell does when the interrupt has reached it is not interrupted at once."""
+    source = f"try:\n    print('in', flush=True)\n    {wait}\nfinally:\n    {clean_up}\n    print('saved')"
+    execution = await session.execute_cell(source)
+    await until_printed(execution, "in")
+    assert (await soon(session.interrupt())).startswith("Interrupted by SIGINT")
+    assert "saved" in text_of(execution)
+    await next_is_right(session)
+
+
 async def test_a_command_that_ignores_sigint_gets_sigterm(session: Session) -> None:
     """A cell that ends well because of that was interrupted all the same."""
     start = "child = subprocess.Popen(['sh', '-c', \"trap '' INT; echo on; sleep 600\"])"
@@ -155,7 +169,7 @@ async def test_what_nothing_stops_is_told_and_can_be_killed(
 @pytest.mark.timeout(240)
 async def test_the_rungs_never_hit_the_next_cell(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a pause between the rungs, aimed at the end of a cell behind which another one starts a process."""
-    for pause in ("SIGINT_S", "AWAIT_S", "CHILDREN_S"):
+    for pause in ("SIGINT_S", "CLEAN_UP_S", "AWAIT_S", "CHILDREN_S"):
         monkeypatch.setattr(ladder, pause, 0)
     ends = dict.fromkeys(("ok", "interrupted"), 0)
     for number in range(AIMED):

@@ -187,7 +187,7 @@ class Kernel(Protocol):
         """End the ``await`` in which the running execution is stuck, or leave an interrupt for its code.
 
         It reaches this execution and no later one. Returns what was done, in the words of ``hermes_runtime.awaits``;
-        ``force`` where the code has swallowed the cancel.
+        ``force`` where the code goes on after an interrupt has reached it.
 
         Raises:
             KernelError: this kernel cannot; also KernelDied.

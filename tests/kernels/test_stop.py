@@ -86,6 +86,7 @@ async def test_an_await_that_swallows_its_cancel_is_ended(aimed: tuple[LocalKern
     async with begun(kernel, source) as cell:
         await cell.until_printed("in")
         assert await kernel.stop_cell(force=False) == "cancelled"
+        assert await kernel.stop_cell(force=False) == "reached"
         assert await kernel.stop_cell(force=True) == "ended"
     assert (cell.reply.status, cell.reply.interrupted, cell.reply.missing) == ("error", True, 0)
     assert cell.errors() == ["KeyboardInterrupt"]
