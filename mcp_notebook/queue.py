@@ -30,6 +30,13 @@ OnExecution = Callable[[Execution], None]
 OnSent = Callable[[Execution, str], None]
 """Called with the id of the kernel request that is an execution, just before it is sent."""
 
+OnDeath = Callable[[Execution, KernelDied], tuple[str, str]]
+"""What the outputs of the cell and its execution say that was running when the kernel died."""
+
+
+def _plainly(_execution: Execution, exc: KernelDied) -> tuple[str, str]:
+    return str(exc), f"{exc} Its variables are lost."
+
 
 def _ignore_sent(_execution: Execution, _msg_id: str) -> None:
     return
@@ -39,9 +46,15 @@ class ExecutionQueue:
     """Runs what is put in. ``work`` is a task that its owner starts, one for each life of a kernel."""
 
     def __init__(
-        self, on_begin: OnExecution, on_end: OnExecution, on_late: OnExecution, on_sent: OnSent = _ignore_sent
+        self,
+        on_begin: OnExecution,
+        on_end: OnExecution,
+        on_late: OnExecution,
+        on_sent: OnSent = _ignore_sent,
+        on_death: OnDeath = _plainly,
     ) -> None:
         self._on_begin, self._on_end, self._on_late, self._on_sent = on_begin, on_end, on_late, on_sent
+        self._on_death = on_death
         self._waiting: deque[Execution] = deque()
         self._adopted: str | None = None
         """The kernel request of an execution that is running already, before ``work`` has seen it."""
@@ -181,8 +194,9 @@ class ExecutionQueue:
         try:
             reply = await call(on_message=on_message, on_input=execution.ask)
         except KernelDied as exc:
-            execution.note(f"{exc} It was running this cell; its variables are lost.")
-            self._end(execution, "dead", f"{exc} Its variables are lost.")
+            note, message = self._on_death(execution, exc)
+            execution.note(f"{note} It was running this cell; its variables are lost.")
+            self._end(execution, "dead", message)
             return
         if _asks_to_exit(reply):
             with anyio.move_on_after(EXIT_WITHIN_S):

@@ -14,7 +14,9 @@ import anyio.to_thread
 from nbformat import NotebookNode
 
 from mcp_notebook import files, rules
+from mcp_notebook.certificate import Certificate
 from mcp_notebook.choice import KernelChoice
+from mcp_notebook.deaths import BY_ACTION, Deaths
 from mcp_notebook.document import Document
 from mcp_notebook.errors import BadRequest, UnknownCell, UnknownExecution
 from mcp_notebook.execution import Execution
@@ -72,6 +74,7 @@ class Session(SessionRuns):
             on_begin=self._on_begin,
             on_end=self._on_end,
             on_late=lambda execution: self._record.show(execution),
+            certify=lambda *known: self._deaths.certify(*known),
             on_death=lambda: self._changed(None),
             on_sent=lambda execution, msg_id: self._ledger.sent(execution, msg_id, self._record.ran(execution)),
             attend=lambda kernel, **told: answer_calls(self._runtime, options.policy, kernel, **told),
@@ -79,6 +82,7 @@ class Session(SessionRuns):
         host = SessionHost(options, self._life, self._ledger, self.as_data, self._on_late_call)
         self._runtime = Runtime(host, host)
         self._record = Record(self.notebook, options.directory, options.spill_over_chars, self._ledger.forgotten)
+        self._deaths = Deaths(self._record, self._ledger)
         self._limit = OutputLimit(self._record, options.output_limit_bytes, options.spill_over_chars)
         self._requests: Requests[Execution | Run] = Requests(
             lambda request_id, digest, began: self._ledger.request(request_id, digest, began.id)
@@ -110,7 +114,9 @@ class Session(SessionRuns):
         for execution in pending:
             self._listen_to(execution)
         sent = [(each, recalled.executions[each.id].get("msg_id")) for each in pending]
-        self._life.adopt(kernel, kernel_facts["life"], kernel_facts["death"], sent)
+        lives = kernel is not None and kernel.exit is None
+        self._deaths.recall(kernel_facts, recalled.defined, lives=lives)
+        self._life.adopt(kernel, kernel_facts["life"], Certificate.from_data(kernel_facts["death"]), sent)
         self._changed(None)
 
     async def leave(self) -> None:
@@ -236,6 +242,8 @@ class Session(SessionRuns):
 
     async def kill(self) -> str:
         """End the kernel's process at once; the session stays, with a dead kernel."""
+        self._life.kernel()
+        self._deaths.stop(BY_ACTION)
         return await self._life.kill()
 
     async def interrupt(self, execution_id: str | None = None) -> str:
@@ -292,7 +300,7 @@ class Session(SessionRuns):
 
     def _describe(self, info: KernelInfo) -> None:
         self._choice.describe(info)
-        self._ledger.kernel(self._life.kernel().directory, self._life.number)
+        self._deaths.began(info, self._life.kernel().directory, self._life.number)
         self._ledger.metadata()
         self._changed(None)
 
@@ -318,6 +326,8 @@ class Session(SessionRuns):
 
     def _on_end(self, execution: Execution) -> None:
         self._record.ended(execution, self._life.number)
+        if self._life.defined is not None:
+            self._deaths.learn(self._life.defined)
         self._ledger.ended(execution, self._record.ran(execution), self._cell_of(execution))
         if execution.status == "interrupted":
             self._runtime.interrupt(execution.made)
