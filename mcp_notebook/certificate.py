@@ -26,7 +26,7 @@ class Certificate:
     signal: int | None = None
     """At most one of them is known."""
     stopped: str | None = None
-    """Why we ended the kernel ourselves, as an end of the sentence that says how; None if we did not."""
+    """Why we ended the kernel ourselves, as the end of a sentence; None if we did not."""
     fault: str | None = None
     """A sentence without its stop that stands for all of how it ended, where that was no death of its own."""
     peak_memory_bytes: int | None = None
@@ -82,7 +82,7 @@ class Certificate:
             how = f"ended with exit code {self.code}"
         else:
             how = "was killed" if self.stopped else "ended, cause unknown"
-        return f"The kernel's process {how}{self.stopped or ''}"
+        return f"The kernel's process {how}"
 
     @property
     def memory(self) -> str:
@@ -114,7 +114,10 @@ class Certificate:
         return ""
 
     def __str__(self) -> str:
-        return f"{self.cause}{self._when()}; its variables are lost. {self.memory} {self._lost()} {self._next()}"
+        return (
+            f"{self.cause}{self._when()}{self.stopped or ''}; its variables are lost."
+            f" {self.memory} {self._lost()} {self._next()}"
+        )
 
     def _when(self) -> str:
         if self.seen:

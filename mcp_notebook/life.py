@@ -269,12 +269,12 @@ class KernelLife:
         if self.certificate is None:
             self.certificate = self._certify(end, kernel.defined, running.cell_id if running else None)
 
-    def _on_death_in_cell(self, running: Execution, exc: KernelDied) -> tuple[str, str]:
+    def _on_death_in_cell(self, running: Execution, _how: str) -> tuple[str, str]:
         if self._ending or self._kernel is None or self._kernel.exit is None:
             return self._ended_by, f"{self._ended_by} The cell was running, and its variables are lost."
         self._die(self._kernel, self._kernel.exit, running)
         assert self.certificate is not None
-        return f"{self.certificate.cause}.", str(self.certificate)
+        return f"{self.certificate.cause}{self.certificate.stopped or ''}.", str(self.certificate)
 
     async def _run_until_dead(self, kernel: Kernel) -> Exit:
         async with anyio.create_task_group() as tasks:

@@ -20,7 +20,7 @@ MESSAGES: dict[Status, str] = {
     "unknown": "The kernel is idle again but never replied: whether the cell ended well is not known.",
 }
 
-EXITED = "The cell called exit(): the kernel has ended, and its variables are lost."
+EXITED = "The cell called exit(), which ends the kernel."
 PROPOSES = "It proposes as the next cell (nothing was added):"
 PROPOSED_CHARS = 10_000
 EXIT_WITHIN_S = 3.0
@@ -30,12 +30,12 @@ OnExecution = Callable[[Execution], None]
 OnSent = Callable[[Execution, str], None]
 """Called with the id of the kernel request that is an execution, just before it is sent."""
 
-OnDeath = Callable[[Execution, KernelDied], tuple[str, str]]
-"""What the outputs of the cell and its execution say that was running when the kernel died."""
+OnDeath = Callable[[Execution, str], tuple[str, str]]
+"""What the outputs of the cell and its execution say that was running when the kernel died; from how that is known."""
 
 
-def _plainly(_execution: Execution, exc: KernelDied) -> tuple[str, str]:
-    return str(exc), f"{exc} Its variables are lost."
+def _plainly(_execution: Execution, how: str) -> tuple[str, str]:
+    return how, f"{how} Its variables are lost."
 
 
 def _ignore_sent(_execution: Execution, _msg_id: str) -> None:
@@ -194,7 +194,7 @@ class ExecutionQueue:
         try:
             reply = await call(on_message=on_message, on_input=execution.ask)
         except KernelDied as exc:
-            note, message = self._on_death(execution, exc)
+            note, message = self._on_death(execution, str(exc))
             execution.note(f"{note} It was running this cell; its variables are lost.")
             self._end(execution, "dead", message)
             return
@@ -214,7 +214,9 @@ class ExecutionQueue:
         if hint:
             execution.note(hint)
         status = status_of(reply, asked_to_stop=self._stopping is execution)
-        message = EXITED if _asks_to_exit(reply) and kernel.exit is not None else MESSAGES.get(status, "")
+        message = MESSAGES.get(status, "")
+        if _asks_to_exit(reply) and kernel.exit is not None:  # it must not be replayed
+            status, message = "dead", f"{EXITED} {self._on_death(execution, EXITED)[1]}"
         if status == "unknown" and reply.caveat:
             message = reply.caveat
         for proposal in reply.payload("set_next_input"):

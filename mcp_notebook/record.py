@@ -171,6 +171,12 @@ class Record:
         """The ids of the cells that ``action`` would run, in its order. Raises BadRequest: no such action."""
         return rules.plan(action, self._notebook, self._ran, self.stale(life))
 
+    def left_out(self, action: str, life: int) -> dict[str, str]:
+        """The ids of the other code cells, and why it would not run them."""
+        ended = {cell_id: execution.status for cell_id, execution in self._shown.items()}
+        planned = self.plan(action, life)
+        return rules.left_out(action, self._notebook, self._ran, planned, ended)
+
     def close(self) -> None:
         """Give back the descriptors of long outputs."""
         for execution in self._executions.values():

@@ -8,10 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
+import anyio.to_thread
 
+from mcp_notebook.comparing import Comparison, Taken
 from mcp_notebook.errors import BadRequest, UnknownExecution
 from mcp_notebook.execution import Execution
 from mcp_notebook.kernels.base import Tasks
+from mcp_notebook.outputs import Output
 from mcp_notebook.requests import Requests
 
 REMEMBERED = 20
@@ -37,6 +40,8 @@ class Run:
         self.action = action
         self.cell_ids = tuple(cell_ids)
         self.executions: list[Execution] = []
+        self.comparison = Comparison() if action == "rebuild" else None
+        """Of what the cells give with what they gave before."""
         self.finished = False
         self.stopped_by: Execution | None = None
         """The execution after which no more were started, if not all were."""
@@ -80,6 +85,8 @@ class Run:
         if self._stops(execution):
             self.stopped_by = execution
             return True
+        if self.comparison is not None:
+            self.comparison.end(execution.cell_id, await taken(execution.outputs))
         return False
 
     def as_data(self) -> dict[str, Any]:
@@ -92,6 +99,7 @@ class Run:
             "taken": self._taken,
             "stopping": self._stopping,
             "finished": self.finished,
+            "compared": self.comparison.as_data() if self.comparison is not None else None,
         }
 
     @classmethod
@@ -106,6 +114,8 @@ class Run:
         run = cls(data["action"], data["cell_ids"], frozenset(data["expected_to_fail"]), on_step)
         run.id, run.executions, run._taken = run_id, list(executions), data["taken"]
         run.finished, run._stopping = data["finished"], data["stopping"]
+        if run.comparison is not None:
+            run.comparison = Comparison(data.get("compared"))
         if run.finished and executions and run._stops(executions[-1]):
             run.stopped_by = executions[-1]
         return run
@@ -160,6 +170,11 @@ class Run:
         self._on_step(self)
         step, self._step = self._step, anyio.Event()
         step.set()
+
+
+async def taken(outputs: Sequence[Output]) -> Taken:
+    """What a cell gave, to be compared."""
+    return await anyio.to_thread.run_sync(Taken.of, list(outputs)) if outputs else Taken.of(())
 
 
 class Runs:

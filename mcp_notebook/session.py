@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import anyio
 import anyio.to_thread
+from anyio.abc import TaskStatus
 from nbformat import NotebookNode
 
 from mcp_notebook import files, rules
@@ -27,6 +29,7 @@ from mcp_notebook.kernels.base import Kernel, KernelInfo, Tasks
 from mcp_notebook.ledger import Ledger, Recalled
 from mcp_notebook.life import KernelLife, StartKernel
 from mcp_notebook.limit import OutputLimit
+from mcp_notebook.memory_limit import MemoryLimit
 from mcp_notebook.options import Saved, SessionOptions
 from mcp_notebook.questions import Declined
 from mcp_notebook.record import Record
@@ -77,12 +80,13 @@ class Session(SessionRuns):
             certify=lambda *known: self._deaths.certify(*known),
             on_death=lambda: self._changed(None),
             on_sent=lambda execution, msg_id: self._ledger.sent(execution, msg_id, self._record.ran(execution)),
-            attend=lambda kernel, **told: answer_calls(self._runtime, options.policy, kernel, **told),
+            attend=self._attend,
         )
         host = SessionHost(options, self._life, self._ledger, self.as_data, self._on_late_call)
         self._runtime = Runtime(host, host)
         self._record = Record(self.notebook, options.directory, options.spill_over_chars, self._ledger.forgotten)
         self._deaths = Deaths(self._record, self._ledger)
+        self._memory = MemoryLimit(options.memory_mb, lambda: self._life.running, self._deaths.stop)
         self._limit = OutputLimit(self._record, options.output_limit_bytes, options.spill_over_chars)
         self._requests: Requests[Execution | Run] = Requests(
             lambda request_id, digest, began: self._ledger.request(request_id, digest, began.id)
@@ -321,7 +325,13 @@ class Session(SessionRuns):
     def _listen_to(self, execution: Execution) -> None:
         execution.on_change = lambda: self._on_output(execution)
 
+    async def _attend(self, kernel: Kernel, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._memory.watch, kernel)
+            await answer_calls(self._runtime, self._options.policy, kernel, task_status=task_status)
+
     def _on_begin(self, execution: Execution) -> None:
+        self._memory.begin()
         self._record.began(execution, self._life.number)
 
     def _on_end(self, execution: Execution) -> None:
