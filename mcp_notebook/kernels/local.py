@@ -49,7 +49,7 @@ class LocalKernel:
         self._lean = lean
         self._interrupt_mode = interrupt_mode
         self.info = info
-        self.defined: Defined | None = Defined() if is_python else None
+        self.defined: Defined | None = None
         self._ready = anyio.Event()
         self._interrupted = False
         self._has_half = False
