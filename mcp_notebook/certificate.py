@@ -135,7 +135,9 @@ class Certificate:
 
     def _next(self) -> str:
         if not self.rebuild:
-            return "control_kernel(action='restart') starts an empty one; no cell had succeeded that could be replayed."
+            return (
+                "control_kernel(action='restart') starts an empty one; there is no cell that rebuild could run again."
+            )
         count = "the cell that had succeeded" if len(self.rebuild) == 1 else (
             f"the {len(self.rebuild):,} cells that had succeeded")  # fmt: skip
         cells = _some(self.rebuild[:CELLS_TOLD], len(self.rebuild))

@@ -70,8 +70,8 @@ class Comparison:
         known = data or {}
         self.differences: dict[str, str] = dict(known.get("differences", {}))
         """By cell."""
-        self.alike: int = known.get("alike", 0)
-        self.unknown: int = known.get("unknown", 0)
+        self.alike: list[str] = list(known.get("alike", ()))
+        self.unknown: list[str] = list(known.get("unknown", ()))
         """Cells of which it is not known."""
         self._before: tuple[str, Taken] | None = None
         if before := known.get("before"):
@@ -88,22 +88,24 @@ class Comparison:
         self._before = cell_id, before
 
     def end(self, cell_id: str, after: Taken) -> None:
-        """It has succeeded."""
+        """It has succeeded. That an earlier server heard of it already is no matter."""
         known, self._before = self._before, None
+        if cell_id in self.differences or cell_id in self.alike or cell_id in self.unknown:
+            return
         if known is None or known[0] != cell_id:
-            self.unknown += 1
+            self.unknown.append(cell_id)
         elif difference := known[1].difference(after):
             self.differences[cell_id] = difference
         else:
-            self.alike += 1
+            self.alike.append(cell_id)
 
     def __str__(self) -> str:
         """One sentence on all of them."""
-        compared = self.alike + len(self.differences)
-        unknown = f" Of {self.unknown} it is not known." if self.unknown else ""
-        if not self.differences:
-            return f"{'Its result is' if compared == 1 else 'All results are'} as before.{unknown}" if compared else ""
-        return f"{len(self.differences)} of {compared} results differ from before:{unknown}"
+        compared = len(self.alike) + len(self.differences)
+        unknown = f" Of {len(self.unknown)} it is not known." if self.unknown else ""
+        if self.differences:
+            return f"{len(self.differences)} of {compared} results differ from before.{unknown}"
+        return f"All results are as before.{unknown}" if compared else unknown.lstrip()
 
 
 def _texts(outputs: Sequence[Output]) -> Iterable[str]:

@@ -163,6 +163,10 @@ class Record:
             )
         return found
 
+    def known(self, execution_ids: Sequence[str]) -> list[Execution]:
+        """Those of them that are not forgotten."""
+        return [self._executions[each] for each in execution_ids if each in self._executions]
+
     def stale(self, life: int) -> dict[str, str]:
         """The ids of cells whose outputs may not be what their source gives now, and why."""
         return rules.stale(self._notebook, self._ran, life)

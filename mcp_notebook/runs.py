@@ -49,6 +49,8 @@ class Run:
         self._stopping = False
         self._taken = 0
         """How many of the cells were begun, or passed over."""
+        self._forgotten = 0
+        """How many have ended so long ago that no more is known of them."""
         self._step = anyio.Event()
 
     async def perform(self, start: StartCell) -> None:
@@ -110,9 +112,10 @@ class Run:
         executions: Sequence[Execution],
         on_step: "Callable[[Run], None]",
     ) -> "Run":
-        """What ``as_data`` of an earlier server said."""
+        """What ``as_data`` of an earlier server said; ``executions`` are those that are still known."""
         run = cls(data["action"], data["cell_ids"], frozenset(data["expected_to_fail"]), on_step)
         run.id, run.executions, run._taken = run_id, list(executions), data["taken"]
+        run._forgotten = len(data["executions"]) - len(executions)
         run.finished, run._stopping = data["finished"], data["stopping"]
         if run.comparison is not None:
             run.comparison = Comparison(data.get("compared"))
@@ -134,14 +137,14 @@ class Run:
     @property
     def latest_line(self) -> str:
         """How far it is, and what the running cell printed last."""
-        ended = sum(execution.finished for execution in self.executions)
+        ended = self._forgotten + sum(execution.finished for execution in self.executions)
         now = next((execution for execution in self.executions if not execution.finished), None)
         line = now.latest_line if now is not None else ""
         return f"{ended} of {len(self.cell_ids)} cells done. {line}".rstrip()
 
     def summary(self) -> str:
         """One line: how many cells ran, and what stopped it."""
-        done = sum(execution.finished for execution in self.executions)
+        done = self._forgotten + sum(execution.finished for execution in self.executions)
         text = f"{self.action}: {done} of {len(self.cell_ids)} cells ran"
         if self.stopped_by is not None:
             how = "asked to stop" if self.stopped_by.status == "ok" else self.stopped_by.status

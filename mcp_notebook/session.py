@@ -110,7 +110,7 @@ class Session(SessionRuns):
         self._document.directory = Path(recalled.facts["directory"])
         pending = await anyio.to_thread.run_sync(self._record.recall, recalled)
         for run_id, data in recalled.runs.items():
-            self._runs.recall(run_id, data, [self._record.find(each, None, None) for each in data["executions"]])
+            self._runs.recall(run_id, data, self._record.known(data["executions"]))
         for request_id, data in recalled.requests.items():
             with suppress(UnknownExecution):
                 began = self._begun(data["began"])

@@ -162,7 +162,7 @@ class Kernel(Protocol):
 
     @property
     def defined(self) -> Defined | None:
-        """The user's variables at the end of the latest cell that changed them; None while the kernel has told nothing."""
+        """The user's variables at the end of the latest cell that changed them; None while it has told nothing."""
 
     async def execute(
         self,

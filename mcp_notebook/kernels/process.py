@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,8 @@ class KernelProcess:
         self.dead = anyio.Event()
         self._reaped: Exit | None = None
         self._oom_kills = oom_kills()
+        self._ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        """Before a child becomes the program it has what we have, and that counts."""
 
     async def watch(self) -> None:
         """Wait for the end of the process; run it in a task that lives as long as the kernel."""
@@ -64,7 +67,8 @@ class KernelProcess:
                 self._reaped = Exit(signal=-code) if code < 0 else Exit(code=code)
             else:
                 self._popen.returncode = os.waitstatus_to_exitcode(status)
-                self._reaped = exit_of(status, peak_bytes(usage.ru_maxrss))
+                peak = peak_bytes(usage.ru_maxrss) if usage.ru_maxrss > self._ours else None
+                self._reaped = exit_of(status, peak)
         return self._reaped
 
     async def _wait_by_descriptor(self) -> bool:
