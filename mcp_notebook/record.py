@@ -175,11 +175,10 @@ class Record:
         """The ids of the cells that ``action`` would run, in its order. Raises BadRequest: no such action."""
         return rules.plan(action, self._notebook, self._ran, self.stale(life))
 
-    def left_out(self, action: str, life: int) -> dict[str, str]:
-        """The ids of the other code cells, and why it would not run them."""
+    def left_out(self, life: int) -> dict[str, str]:
+        """The ids of the code cells that a rebuild would not run, and why."""
         ended = {cell_id: execution.status for cell_id, execution in self._shown.items()}
-        planned = self.plan(action, life)
-        return rules.left_out(action, self._notebook, self._ran, planned, ended)
+        return rules.left_out(self._notebook, self._ran, self.plan("rebuild", life), ended)
 
     def close(self) -> None:
         """Give back the descriptors of long outputs."""

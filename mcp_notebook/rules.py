@@ -132,9 +132,9 @@ def plan(action: str, notebook: Notebook, ran: Mapping[str, Ran], stale_cells: M
 
 
 def left_out(
-    action: str, notebook: Notebook, ran: Mapping[str, Ran], planned: Collection[str], ended: Mapping[str, str]
+    notebook: Notebook, ran: Mapping[str, Ran], planned: Collection[str], ended: Mapping[str, str]
 ) -> dict[str, str]:
-    """The ids of code cells that ``action`` does not run, and why. ``ended``: how the latest execution of each did."""
+    """The ids of code cells that a rebuild does not run, and why. ``ended``: how the latest execution of each did."""
     found: dict[str, str] = {}
     for cell in notebook.cells:
         cell_id = cell["id"]
@@ -144,8 +144,6 @@ def left_out(
             found[cell_id] = "it is empty"
         elif not _runnable(cell):
             found[cell_id] = "it has the tag skip-execution"
-        elif action == "run_stale":
-            found[cell_id] = "it is not stale" if cell_id in ran else "it has not run"
         elif cell_id not in ran:
             found[cell_id] = "it has not run in this session"
         elif ran[cell_id].ok:

@@ -49,9 +49,9 @@ class SessionRuns(SessionView):
         """The ids of the cells that ``action`` would run, in its order."""
         return self._record.plan(action, self._life.number)
 
-    def left_out(self, action: str) -> dict[str, str]:
-        """The ids of the other code cells, and why ``action`` would not run them."""
-        return self._record.left_out(action, self._life.number)
+    def left_out(self) -> dict[str, str]:
+        """The ids of the code cells that a rebuild would not run, and why."""
+        return self._record.left_out(self._life.number)
 
     def run(self, run_id: str) -> Run:
         """Raises UnknownExecution."""

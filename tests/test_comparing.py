@@ -3,23 +3,27 @@
 from typing import Any
 
 import pytest
-from nbformat import NotebookNode
+from nbformat.notebooknode import from_dict
 
 from mcp_notebook.comparing import OURS, Comparison, Taken
 
 
+def output(**data: Any) -> Any:
+    return from_dict(data)  # type: ignore[no-untyped-call]  # nbformat is not annotated
+
+
 def stream(text: str) -> Any:
-    return NotebookNode(output_type="stream", name="stdout", text=text)
+    return output(output_type="stream", name="stdout", text=text)
 
 
 def result(**data: Any) -> Any:
     """With ``_`` for the slash of a mime type, and ``__`` for its dot."""
     mimes = {name.replace("__", ".").replace("_", "/", 1): content for name, content in data.items()}
-    return NotebookNode(output_type="execute_result", data=mimes, execution_count=1, metadata={})
+    return output(output_type="execute_result", data=mimes, execution_count=1, metadata={})
 
 
 def error(value: str) -> Any:
-    return NotebookNode(output_type="error", ename="ValueError", evalue=value, traceback=[value])
+    return output(output_type="error", ename="ValueError", evalue=value, traceback=[value])
 
 
 ALIKE = {

@@ -122,7 +122,7 @@ async def _run(
 
 
 def _plan(session: Session, action: Action) -> str:
-    cells, left_out = session.plan(action), session.left_out(action)
+    cells, left_out = session.plan(action), session.left_out() if action == "rebuild" else {}
     count = "1 cell" if len(cells) == 1 else f"{len(cells):,} cells in this order"
     head = f"{action} would run {count if cells else 'no cell'}. Nothing was done."
     lines = [_cell_line(session, cell_id, _first_line(session, cell_id)) for cell_id in cells]
