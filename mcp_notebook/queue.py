@@ -20,7 +20,7 @@ BEGINS_WITHIN_S = 1.0
 KEPT = "State is kept."
 UNKNOWN = "The kernel is idle again but never replied: whether the cell ended well is not known."
 
-EXITED = "The cell called exit(): the kernel has ended, and its variables are lost."
+EXITED = "The cell called exit(), which ends the kernel."
 PROPOSES = "It proposes as the next cell (nothing was added):"
 PROPOSED_CHARS = 10_000
 EXIT_WITHIN_S = 3.0
@@ -29,6 +29,13 @@ EXIT_WITHIN_S = 3.0
 OnExecution = Callable[[Execution], None]
 OnSent = Callable[[Execution, str], None]
 """Called with the id of the kernel request that is an execution, just before it is sent."""
+
+OnDeath = Callable[[Execution, str], tuple[str, str]]
+"""What the outputs of the cell and its execution say that was running when the kernel died; from how that is known."""
+
+
+def _plainly(_execution: Execution, how: str) -> tuple[str, str]:
+    return how, f"{how} Its variables are lost."
 
 
 @dataclass(frozen=True)
@@ -55,10 +62,12 @@ class ExecutionQueue:
         on_end: OnExecution,
         on_late: OnExecution,
         on_sent: OnSent = _ignore_sent,
+        on_death: OnDeath = _plainly,
     ) -> None:
         """``tasks`` owns the interrupting of what runs, which outlives the call that asks for it."""
         self._tasks = tasks
         self._on_begin, self._on_end, self._on_late, self._on_sent = on_begin, on_end, on_late, on_sent
+        self._on_death = on_death
         self._waiting: deque[Execution] = deque()
         self._adopted: str | None = None
         """The kernel request of an execution that is running already, before ``work`` has seen it."""
@@ -186,8 +195,9 @@ class ExecutionQueue:
         try:
             reply = await call(on_message=on_message, on_input=execution.ask)
         except KernelDied as exc:
-            execution.note(f"{exc} It was running this cell; its variables are lost.")
-            self._end(execution, "dead", f"{exc} Its variables are lost.")
+            note, message = self._on_death(execution, str(exc))
+            execution.note(f"{note} It was running this cell; its variables are lost.")
+            self._end(execution, "dead", message)
             return
         if _asks_to_exit(reply):
             with anyio.move_on_after(EXIT_WITHIN_S):
@@ -207,11 +217,13 @@ class ExecutionQueue:
         ladder = self._ladder
         was_stopped = ladder is not None and ladder.has_signalled
         status = status_of(reply, asked_to_stop=ladder is not None, was_stopped=was_stopped)
-        message = EXITED if _asks_to_exit(reply) and kernel.exit is not None else ""
-        if status == "unknown":
-            message = message or reply.caveat or UNKNOWN
+        message = ""
+        if _asks_to_exit(reply) and kernel.exit is not None:  # it must not be replayed
+            status, message = "dead", f"{EXITED} {self._on_death(execution, EXITED)[1]}"
+        elif status == "unknown":
+            message = reply.caveat or UNKNOWN
         elif status == "interrupted":
-            message = message or (ladder.ended_by if ladder is not None else KEPT)
+            message = ladder.ended_by if ladder is not None else KEPT
         for proposal in reply.payload("set_next_input"):
             message = f"{message}\n{PROPOSES}\n{str(proposal.get('text', ''))[:PROPOSED_CHARS]}".strip()
         self._end(execution, status, message, reply.date)
