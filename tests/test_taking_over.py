@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mcp_notebook.record import FORGOTTEN_AFTER, REMEMBERED
 from tests.daemons import Client, User, text_of, user, wait_until
 
 COUNTING = "import time\nfor i in range(20):\n    print('line', i, flush=True); time.sleep(0.1)\nn += 1\nn"
@@ -151,6 +152,24 @@ def test_a_kernel_that_died_meanwhile(somebody: User) -> None:
     rebuilt = client.call("control_kernel", action="rebuild", wait_s=30)
     assert "2 of 2" in rebuilt, rebuilt
     assert client.call("execute_cell", source="n").splitlines()[-1] == "1"
+
+
+def test_a_run_whose_executions_are_long_forgotten(somebody: User) -> None:
+    """Its session is taken over all the same, and what was rebuilt is told as before."""
+    client = opened(somebody)
+    run = re.search(r"r-[0-9a-f]{8}", client.call("control_kernel", action="rebuild", wait_s=0))
+    assert run
+    before = client.call("get_output", execution_id=run[0], wait_s=20)
+    assert "1 of 1 cells ran" in before
+    cell = cell_of(client.call("execute_cell", source="n += 1"))
+    first = client.call("read_notebook").split("cell=")[1].split()[0]
+    once_more = {"name": "execute_cell", "arguments": {"cell_id": first, "wait_s": 0}}
+    for _ in range(REMEMBERED + FORGOTTEN_AFTER):
+        client.request("tools/call", once_more)
+    client.call("execute_cell", cell_id=cell)
+    client = again(somebody, client)
+    assert client.call("execute_cell", source="n").splitlines()[-1] == "2"
+    assert "1 of 1 cells ran" in client.call("get_output", execution_id=run[0])
 
 
 def test_long_output_is_still_paged(somebody: User) -> None:
