@@ -82,8 +82,8 @@ queue = 100
 AUTH = """\
 ## The table [auth]
 
-With it, clients over HTTP may come with a JSON web token of this issuer, besides the tokens of `mcp-notebook token`: the
-`sub` of the token is who they are. See [Safety](safety.md#who-comes-in-over-http).
+With it, clients over HTTP may come with a JSON web token of this issuer, besides the tokens of `mcp-notebook token`:
+the `sub` of the token is who they are. See [Safety](safety.md#who-comes-in-over-http).
 
 ```toml
 [auth]

@@ -13,7 +13,8 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server import MCPServer
 
-from mcp_notebook.http import Verify, only, serve_http
+from mcp_notebook.admission import Verify, only
+from mcp_notebook.http import serve_http
 from mcp_notebook.sessions import Connection
 from mcp_notebook.settings import Settings
 
