@@ -34,6 +34,8 @@ OURS = "mcp_notebook.callers"
 PRINCIPAL = "mcp_notebook.principal"
 CONNECTION = "mcp_notebook.connection"
 """In the ASGI scope: the connection that a request of the 2026-07-28 era is."""
+PRINCIPALS = "principals"
+"""The directory that has one for each principal."""
 SESSION_ID_HEADER = "mcp-session-id"
 
 End = Callable[[str, str], Awaitable[None]]
@@ -184,7 +186,7 @@ def workspaces(settings: Settings, principal: str) -> tuple[Path, list[Path]]:
     roots = [Path(root.replace(PLACEHOLDER, own)).expanduser() for root in settings.http_roots]
     if principal != LOCAL:
         is_own = bool(roots) and PLACEHOLDER in settings.http_roots[0]
-        workspace = roots[0] if is_own else (roots[0] if roots else settings.workspace) / own
+        workspace = roots[0] if is_own else (roots[0] if roots else settings.workspace) / PRINCIPALS / own
         return workspace, roots or [workspace]
     if roots and not any(settings.workspace.is_relative_to(root.resolve()) for root in roots):
         return roots[0], roots

@@ -40,6 +40,7 @@ ONCE = (
     MCP_PROTOCOL_VERSION_HEADER,
     METHOD_HEADER,
 )
+CLOSE = {"Connection": "close"}
 RECHECK_S = 2.0
 """How often the tokens of those who are inside are looked at again."""
 
@@ -169,7 +170,6 @@ class Door:
                 f"A request has at most {self._limits.request_bytes:,} bytes ([limits] request_bytes): send the source"
                 " in several cells, or have a cell read it from a file.",
                 status_code=413,
-                headers=CLOSE,
             )
         most = self._limits.connections
         if sum(guest.admission.principal == principal for guest in self._inside) >= most:
@@ -254,9 +254,6 @@ class _Answer:
             await refusal(scope, receive, self._send)
         elif not self._complete:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-CLOSE = {"Connection": "close"}
 
 
 def user_of(principal: str) -> AuthenticatedUser:
