@@ -218,6 +218,8 @@ class Sessions:
             return root
         roots = [each.resolve() for each in connection.roots] or [root]
         place = (root / Path(chosen).expanduser()).resolve()
+        if place == root:  # it is made with its first session
+            return root
         if not any(place.is_relative_to(each) for each in roots) or not place.is_dir():
             inside = " or ".join(map(str, roots))
             raise FileRefused(f"{chosen} is not a directory inside the workspace {inside}: name one, or leave it out.")
