@@ -6,6 +6,7 @@ The format is https://www.rfc-editor.org/rfc/rfc7517#section-5.
 import json
 import logging
 from pathlib import Path
+from time import monotonic as now
 from typing import Any
 
 import anyio
@@ -81,15 +82,15 @@ class KeyUrl:
         return _with_id(self._keys, key_id)
 
     def _age(self) -> float:
-        return anyio.current_time() - self._fetched_at
+        return now() - self._fetched_at
 
     async def _fetch(self) -> None:
-        if anyio.current_time() - self._tried_at < AGAIN_S:
+        if now() - self._tried_at < AGAIN_S:
             return
-        self._tried_at = anyio.current_time()
+        self._tried_at = now()
         try:
             self._keys = _keys(await self._read())
-            self._fetched_at = anyio.current_time()
+            self._fetched_at = now()
         except (httpx2.HTTPError, NoKeys, TimeoutError) as exc:
             logger.warning("The keys at %s cannot be had (%s).", self._url, exc or type(exc).__name__)
 
