@@ -62,7 +62,8 @@ class Issuer:
         return claims
 
     def _admission(self, claims: Mapping[str, Any]) -> Admission | None:
-        subject, expires_at = claims["sub"], float(claims["exp"]) + self._auth.leeway_s
+        subject = claims["sub"]
+        expires_at = int(claims["exp"]) + self._auth.leeway_s  # as the library reads it: not a fraction later
         if not isinstance(subject, str) or not 0 < len(subject) <= LONGEST_SUBJECT or not subject.isprintable():
             return None
         return Admission(NAMED + subject, expires_at) if time.time() < expires_at else None

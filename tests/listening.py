@@ -127,7 +127,7 @@ class Speaker:
             headers |= {"Mcp-Name": name} if name is not None else {}
         body = self.body(method, params | {"_meta": meta})
         async with self.http.stream("POST", self.url, headers=headers, json=body) as response:
-            assert response.status_code in (200, 503), await response.aread()
+            assert response.status_code in (200, 401, 503), await response.aread()
             messages = _messages(response)
             try:
                 yield messages
