@@ -59,7 +59,7 @@ class Settings:
     answer_chars: int = 20_000
     """Text per tool result; never over 60 KB on the wire."""
     http_roots: tuple[str, ...] = ()
-    """Directories below which a session over HTTP may choose its workspace; none: ``workspace`` alone."""
+    """Below these a session over HTTP may choose its workspace; `{principal}` stands for whose it is."""
     http_idle_s: float = 1800.0
     """An MCP session over HTTP ends when it has made no request for so long; its kernels live on."""
     runtime: Policy = field(default_factory=Policy)
