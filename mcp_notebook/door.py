@@ -138,9 +138,13 @@ class Door:
             await answer.cut_off(refusal, scope, receive)
 
     async def _is_valid(self, token: str) -> bool:
+        """As far as can be told now: who is inside stays where that is not known."""
         try:
             return await self._verify(token) is not None
         except CannotVerify:
+            return True
+        except Exception:  # else nobody would be looked at any more
+            logger.exception("A token could not be looked at again")
             return True
 
     async def _refusal_of_anybody(self, request: Request) -> Response | None:
@@ -172,12 +176,10 @@ class Door:
                 status_code=413,
             )
         most = self._limits.connections
-        if sum(guest.admission.principal == principal for guest in self._inside) >= most:
+        his = [guest for guest in self._inside if guest.admission.principal == principal]
+        if request.method != "GET" and sum(not guest.is_stream_of_session for guest in his) >= most:
             return _too_many(f"{most:,} of your requests are being answered", "wait for one, or end a stream")
-        begins = (
-            request.method == "POST" and SESSION_ID_HEADER not in request.headers and _is_handshake(request.headers)
-        )
-        if begins and self._callers.count(principal) >= most:
+        if _begins(request) and self._callers.count(principal) + sum(guest.begins for guest in his) >= most:
             return _too_many(f"You have {most:,} MCP sessions", "end one with DELETE")
         return None
 
@@ -213,7 +215,11 @@ class _Guest:
         self.token = token
         self.admission = admission
         self.scope: Scope = {}
-        self.listens = request.method == "GET" or request.headers.get(METHOD_HEADER) == LISTEN
+        self.begins = _begins(request)
+        """Whether it may open an MCP session."""
+        self.is_stream_of_session = request.method == "GET"
+        """Each MCP session has one."""
+        self.listens = self.is_stream_of_session or request.headers.get(METHOD_HEADER) == LISTEN
         """Whether it has no end of its own."""
         self.serving = anyio.CancelScope()
         self.turned_out = False
@@ -278,3 +284,7 @@ def _too_many(what: str, remedy: str) -> Response:
 def _is_handshake(headers: Headers) -> bool:
     version = headers.get(MCP_PROTOCOL_VERSION_HEADER)
     return version is None or version in HANDSHAKE_PROTOCOL_VERSIONS
+
+
+def _begins(request: Request) -> bool:
+    return request.method == "POST" and SESSION_ID_HEADER not in request.headers and _is_handshake(request.headers)

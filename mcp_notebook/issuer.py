@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from mcp_notebook.admission import Admission
 from mcp_notebook.auth import Auth
@@ -18,7 +19,10 @@ NAMED = "jwt:"
 LONGEST_SUBJECT = 255
 KEY_TYPES = {"R": "RSA", "P": "RSA", "E": "EC"}
 """By the first letter of the algorithm's name."""
-_BAD = (jwt.PyJWTError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+_BAD = (
+    jwt.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError, LookupError, AttributeError, OverflowError,
+    RecursionError,
+)  # fmt: skip
 """What a token that is none, or not this issuer's, or odd in another way, ends in."""
 
 FindKeys = Callable[[str | None], Awaitable[list[dict[str, Any]]]]

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import secrets
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from mcp_notebook.errors import FileRefused
@@ -35,6 +35,26 @@ def directory_of(principal: str) -> str:
     readable = re.sub(r"[^a-z0-9._-]+", "-", principal.lower()).strip("-._")[:NAME_CHARS]
     # The tilde is in no plain name, so that nobody can be called what another one's directory is.
     return f"{readable or 'principal'}~{hashlib.sha256(principal.encode()).hexdigest()[:16]}"
+
+
+def workspace_in(root: Path, chosen: str | Path, roots: Sequence[Path]) -> Path:
+    """The directory ``chosen``, relative to ``root``; it lies below one of ``roots``, if there are any, else ``root``.
+
+    Raises:
+        FileRefused: outside, or no directory: the two are not told apart.
+    """
+    allowed = [each.resolve() for each in roots] or [root]
+    try:
+        place = (root / Path(chosen).expanduser()).resolve()
+        if place == root:  # it is made with its first session
+            return root
+        found = any(place.is_relative_to(each) for each in allowed) and place.is_dir()
+    except (OSError, ValueError, RuntimeError):  # no path at all
+        found = False
+    if not found:
+        inside = " or ".join(map(str, allowed))
+        raise FileRefused(f"{chosen} is not a directory inside the workspace {inside}: name one, or leave it out.")
+    return place
 
 
 def make_workspace(place: Path) -> None:

@@ -26,7 +26,7 @@ def read(path: Path, remedy: str) -> str:
     except OSError as exc:
         what = "is a symbolic link" if exc.errno in (errno.ELOOP, errno.EMLINK) else f"cannot be read ({exc.strerror})"
         raise refused(path, what, remedy) from exc
-    with os.fdopen(file, "rb") as opened:
+    try:
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode):
             raise refused(path, "is no regular file", remedy)
@@ -34,7 +34,12 @@ def read(path: Path, remedy: str) -> str:
             raise refused(path, "belongs to another user", remedy)
         if found.st_mode & 0o077:
             raise refused(path, f"is open to others (mode {stat.S_IMODE(found.st_mode):04o})", remedy)
-        return opened.read(LONGEST_BYTES).decode("utf-8", "replace")
+        with os.fdopen(file, "rb", closefd=False) as opened:
+            return opened.read(LONGEST_BYTES).decode("utf-8", "replace")
+    except OSError as exc:
+        raise refused(path, f"cannot be read ({exc.strerror})", remedy) from exc
+    finally:
+        os.close(file)
 
 
 def make(path: Path, text: str) -> None:

@@ -29,7 +29,7 @@ from mcp_notebook.kernels.launch import sweep
 from mcp_notebook.leases import Connection, Leases
 from mcp_notebook.left import Left, find_left
 from mcp_notebook.life import StartKernel
-from mcp_notebook.naming import free_name, make_workspace, new_handle
+from mcp_notebook.naming import free_name, make_workspace, new_handle, workspace_in
 from mcp_notebook.options import LOCAL, OnChange, SessionOptions
 from mcp_notebook.quotas import Quotas
 from mcp_notebook.session import Session
@@ -172,10 +172,14 @@ class Sessions:
             )
         return session
 
+    def usable_by(self, connection: Connection) -> list[Session]:
+        """Those that ``find`` finds for it, oldest first: all of its principal's."""
+        return [session for session in self._sessions.values() if session.principal == connection.user]
+
     def of(self, connection: Connection) -> list[Session]:
         """The connection's sessions, oldest first; all of its principal's, if it can hold none."""
         if connection.handles_only:
-            return [session for session in self._sessions.values() if session.principal == connection.user]
+            return self.usable_by(connection)
         return self._leases.of(connection, self._sessions.values())
 
     def all(self) -> list[Session]:
@@ -214,16 +218,7 @@ class Sessions:
 
     def _workspace(self, connection: Connection, chosen: str | Path | None = None) -> Path:
         root = (connection.workspace or self.settings.workspace).resolve()
-        if chosen is None:
-            return root
-        roots = [each.resolve() for each in connection.roots] or [root]
-        place = (root / Path(chosen).expanduser()).resolve()
-        if place == root:  # it is made with its first session
-            return root
-        if not any(place.is_relative_to(each) for each in roots) or not place.is_dir():
-            inside = " or ".join(map(str, roots))
-            raise FileRefused(f"{chosen} is not a directory inside the workspace {inside}: name one, or leave it out.")
-        return place
+        return root if chosen is None else workspace_in(root, chosen, connection.roots)
 
     def _named(self, connection: Connection, name: str | None, pair: files.Pair | None) -> Session | None:
         """The open session that the arguments mean, if there is one."""

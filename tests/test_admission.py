@@ -1,9 +1,7 @@
 """Who comes in over HTTP, who has to leave, and what is refused at the door."""
 
 import re
-import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +23,6 @@ from mcp_notebook.naming import directory_of
 from mcp_notebook.sessions import Connection, Sessions
 from mcp_notebook.settings import Settings
 from mcp_notebook.verifying import named, verifier
-from tests.daemons import User, user
 from tests.issuing import AUDIENCE, ISSUER, Key, publish, published
 from tests.listening import HANDSHAKE, TOKEN, WITHIN_S, Listening, Speaker, listening
 from tests.live import begun, finished
@@ -316,44 +313,3 @@ async def _listen(speaker: Speaker, *, task_status: anyio.abc.TaskStatus[None]) 
         async for _ in messages:
             task_status.started()
             await anyio.sleep_forever()
-
-
-@pytest.fixture
-def somebody(tmp_path: Path) -> Iterator[User]:
-    """A user of whom nothing is left running."""
-    with user(tmp_path) as found:
-        yield found
-
-
-def test_tokens_are_made_and_revoked_beside_a_running_server(somebody: User) -> None:
-    """It is shown once, lets in at once, and is worth nothing once it is revoked; doctor names names."""
-
-    def token(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        return somebody.command("token", *arguments)
-
-    somebody.start_server("--http", "127.0.0.1:0")
-    listed = somebody.status()["listening"][0]
-    match = re.search(r"http://\S+/mcp", listed)
-    assert match is not None
-    made = token("add", "erin")
-    assert made.returncode == 0
-    secret = made.stdout.strip()
-    assert secret not in (somebody.settings.home / "tokens.json").read_text()
-
-    def status() -> int:
-        headers = {"Authorization": f"Bearer {secret}", "Accept": "application/json, text/event-stream"}
-        headers["Content-Type"] = "application/json"
-        return httpx2.post(match[0], headers=headers, content=INITIALIZE, trust_env=False).status_code
-
-    assert status() == 200
-    assert token("list").stdout.startswith("erin  since ")
-    report = somebody.command("doctor").stdout
-    assert "by tokens of their own erin" in report
-    assert "limits: 200 kernels" in report
-    own = (somebody.settings.home / "http-token").read_text().strip()
-    assert secret not in report and own not in report
-    assert token("revoke", "erin").returncode == 0
-    assert status() == 401
-    assert "has no token" in token("revoke", "erin").stderr
-    assert "has a token" not in token("add", "erin").stderr
-    assert "has a token" in token("add", "erin").stderr

@@ -1,6 +1,8 @@
 """What one principal and one session may take: what reaches a limit is refused and says what to do."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import anyio
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from mcp_notebook.errors import LimitReached
 from mcp_notebook.kernels.keeping import Keeper
 from mcp_notebook.limits import Limits
+from mcp_notebook.session import Session
 from mcp_notebook.sessions import Connection, Sessions
 from mcp_notebook.settings import Settings
 from tests.live import WITHIN_S, alone, busy, finished, ran
@@ -75,10 +78,23 @@ async def test_cells_that_wait(settings: Settings) -> None:
         assert (await ran(session, "x")).status == "ok"
 
 
-async def test_a_session_that_nobody_uses_is_saved_and_ended(settings: Settings) -> None:
+@pytest.fixture
+def kept(settings: Settings, tmp_path: Path) -> Settings:
+    """Settings of a server whose sessions outlive it, and end when they are not used for a moment."""
+    return replace(settings, home=tmp_path / "home", sockets=tmp_path / "d", limits=Limits(idle_s=0.3))
+
+
+@pytest.fixture
+def keeper(kept: Settings) -> Iterator[Keeper]:
+    """Ends soon after the test."""
+    keeper = Keeper(kept.sockets, kept.home / "keeper.log", idle_s=0.3)
+    yield keeper
+    keeper.close()
+
+
+async def test_a_session_that_nobody_uses_is_saved_and_ended(kept: Settings, keeper: Keeper) -> None:
     """What runs a cell is used; what a client holds too."""
-    kept = replace(settings, home=settings.home / "kept", sockets=settings.sockets / "k", limits=Limits(idle_s=0.3))
-    async with Sessions(kept, Keeper(kept.sockets, kept.home / "keeper.log")) as sessions:
+    async with Sessions(kept, keeper) as sessions:
         holding, gone = Connection(), Connection(agent="gone")
         held = (await sessions.open(holding, name="held")).session
         unused = (await sessions.open(gone, name="unused")).session
@@ -86,14 +102,17 @@ async def test_a_session_that_nobody_uses_is_saved_and_ended(settings: Settings)
         await ran(unused, "1")
         job = await busy(working)
         gone.closed = True
-        with anyio.fail_after(WITHIN_S):
-            while unused in sessions.all():
-                await sessions.changed()
+        await until_ended(sessions, unused)
         assert (kept.workspace / "notebooks" / "unused.ipynb").exists()
-        assert {held, working} <= set(sessions.all())
+        assert sessions.all() == [held, working]
         await working.cancel(job)
-        with anyio.fail_after(WITHIN_S):
-            while working in sessions.all():
-                await sessions.changed()
+        await until_ended(sessions, working)
         assert sessions.all() == [held]
         await sessions.end(held)
+
+
+async def until_ended(sessions: Sessions, session: Session) -> None:
+    """Return when there is no such session any more."""
+    with anyio.fail_after(WITHIN_S):
+        while session in sessions.all():
+            await sessions.changed()
