@@ -123,12 +123,12 @@ class Door:
     async def _serve(self, guest: "_Guest", scope: Scope, receive: Receive, send: Send) -> None:
         principal = guest.admission.principal
         guest.scope = {**scope, "user": user_of(principal), OURS: self._callers, PRINCIPAL: principal}
-        answer = _Answer(send)
+        answer = guest.answer = _Answer(send)
         with guest.serving:
             self._inside.add(guest)
             self._arrived.set()
             try:
-                await self._let_in(guest.scope, principal, receive, answer)
+                await self._let_in(guest, principal, receive, answer)
             finally:
                 self._inside.discard(guest)
                 if not self._inside:
@@ -176,14 +176,15 @@ class Door:
                 status_code=413,
             )
         most = self._limits.connections
-        his = [guest for guest in self._inside if guest.admission.principal == principal]
+        his = [guest for guest in self._inside if guest.admission.principal == principal and not guest.is_answered]
         if request.method != "GET" and sum(not guest.is_stream_of_session for guest in his) >= most:
             return _too_many(f"{most:,} of your requests are being answered", "wait for one, or end a stream")
         if _begins(request) and self._callers.count(principal) + sum(guest.begins for guest in his) >= most:
             return _too_many(f"You have {most:,} MCP sessions", "end one with DELETE")
         return None
 
-    async def _let_in(self, scope: Scope, principal: str, receive: Receive, answer: "_Answer") -> None:
+    async def _let_in(self, guest: "_Guest", principal: str, receive: Receive, answer: "_Answer") -> None:
+        scope = guest.scope
         headers = Headers(scope=scope)
         session_id = headers.get(SESSION_ID_HEADER)
         if not _is_handshake(headers):
@@ -223,6 +224,13 @@ class _Guest:
         """Whether it has no end of its own."""
         self.serving = anyio.CancelScope()
         self.turned_out = False
+        self.answer: _Answer | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether nothing more comes, or it is an MCP session now, which is counted as such."""
+        answer = self.answer
+        return answer is not None and (answer.is_complete or (self.begins and answer.status == 200))
 
     def turn_out(self) -> None:
         """Its token is valid no more."""
@@ -242,7 +250,7 @@ class _Answer:
         self.on_session: Callable[[str], None] | None = None
         """Called with the id when the response opens an MCP session."""
         self.status: int | None = None
-        self._complete = False
+        self.is_complete = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -251,14 +259,14 @@ class _Answer:
             if self.on_session is not None and session_id is not None and message["status"] == 200:
                 self.on_session(session_id)
         else:
-            self._complete = not message.get("more_body", False)
+            self.is_complete = not message.get("more_body", False)
         await self._send(message)
 
     async def cut_off(self, refusal: Response, scope: Scope, receive: Receive) -> None:
         """End it where it is, with ``refusal`` where it has not begun."""
         if self.status is None:
             await refusal(scope, receive, self._send)
-        elif not self._complete:
+        elif not self.is_complete:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
