@@ -104,7 +104,7 @@ class Door:
         if refusal := await self._refusal_of_anybody(request):
             await refusal(scope, receive, send)
             return
-        if self._metadata is not None and request.url.path.startswith(PREFIX):
+        if self._metadata is not None and request.scope["path"].startswith(PREFIX):
             await self._metadata(scope, receive, send)
             return
         token = bearer(request.headers)
@@ -155,7 +155,7 @@ class Door:
             return Response(f"The header {twice} was sent more than once.", status_code=400, headers=CLOSE)
         if "content-length" in headers and "transfer-encoding" in headers:
             return Response("Send Content-Length or Transfer-Encoding.", status_code=400, headers=CLOSE)
-        if self._metadata is not None and request.url.path.startswith(PREFIX):
+        if self._metadata is not None and request.scope["path"].startswith(PREFIX):
             return await self._security.validate_request(request, is_post=False)
         return None
 
@@ -163,7 +163,7 @@ class Door:
         if self._closed:
             return closing()
         refusal = await self._security.validate_request(request, is_post=request.method == "POST")
-        if refusal is None and request.url.path.rstrip("/") != PATH:
+        if refusal is None and request.scope["path"].rstrip("/") != PATH:
             return Response(f"There is nothing here: MCP is spoken at {PATH}.", status_code=404)
         return refusal or self._refusal_of_much(request, principal)
 
