@@ -22,7 +22,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
         f"limits: {most.local_kernels:,} kernels and {most.local_sessions:,} sessions, over HTTP {most.kernels:,} and"
         f" {most.sessions:,} of each principal, with {most.connections:,} connections and requests of"
         f" {most.request_bytes:,} bytes; in a session {most.queue:,} waiting cells, {most.output_bytes:,} bytes of"
-        f" output and {most.idle_s:,.0f} s without use",
+        f" output, {f'{most.memory_mb:,} MB' if most.memory_mb else 'any amount'} of memory and {most.idle_s:,.0f} s"
+        " without use",
     )
 
 

@@ -28,3 +28,7 @@ class Limits:
     """All outputs of a session; beyond it the cell is interrupted."""
     idle_s: float = 7 * 24 * 3600.0
     """A session that no client used for so long is saved and ended."""
+    memory_mb: int | None = None
+    """What a session's kernel and its child processes may have in memory together, in millions of bytes. At 80 % the
+    running cell says so once; above the limit the kernel is stopped, and its death certificate says why. It is looked
+    at while a cell runs."""

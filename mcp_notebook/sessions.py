@@ -349,6 +349,7 @@ class Sessions:
             spill_over_chars=self.settings.spill_over_chars,
             queue_limit=self.settings.limits.queue,
             output_limit_bytes=self.settings.limits.output_bytes,
+            memory_mb=self.settings.limits.memory_mb,
             outlives_server=self._keeper is not None,
             on_change=self._tell,
             policy=self.settings.runtime,

@@ -23,7 +23,12 @@ INTERNAL = ("home", "sockets", "environment", "names_workspace")
 """Not for the file."""
 TABLES: tuple[type[Any], ...] = (Policy, Limits, Auth)
 """Kinds of settings that are tables of their own."""
-_KINDS = {bool: "true or false", int: "a whole number above 0", float: "a number above 0"}
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number above 0",
+    int | None: "a whole number above 0",
+    float: "a number above 0",
+}
 
 
 class BadSettings(NotebookError):
@@ -151,7 +156,7 @@ def _checked(path: Path, name: str, wanted: Any, value: Any) -> Any:
     match wanted, value:
         case type(), bool() if wanted is bool:
             return value
-        case type(), int() if wanted is int and not isinstance(value, bool) and value > 0:
+        case _, int() if wanted in (int, int | None) and not isinstance(value, bool) and value > 0:
             return value
         case type(), int() | float() if wanted is float and not isinstance(value, bool) and value > 0:
             return float(value)
