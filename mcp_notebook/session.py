@@ -157,6 +157,7 @@ class Session(SessionRuns):
         rules.check_execute(source, cell_id, after, revision)
         if self._life.why_not:
             return self._not_run(cell_id)
+        rules.check_queue(len(self.pending), self._options.queue_limit)
         if cell_id is None:
             cell = self.notebook.add_cell(source or "", after=after)
         elif self.notebook.cell(cell_id)["cell_type"] != "code":
