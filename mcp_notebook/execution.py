@@ -12,7 +12,7 @@ import anyio
 
 from mcp_notebook.kernels.base import Kernel, Reply
 from mcp_notebook.outputs import Message, Output, OutputCollector
-from mcp_notebook.questions import Declined, Question
+from mcp_notebook.questions import Declined, Question, name_of
 from mcp_notebook.runtime import Made
 from mcp_notebook.spill import SpilledText
 
@@ -44,6 +44,8 @@ class Execution:
         self.prompt: str | None = None
         """What a waiting ``input()`` asks."""
         self.password = False
+        self.asked = ""
+        """Names what is asked now: nothing else that this execution ever asks has the same name, whoever serves it."""
         self.is_full = False
         """Whether it has given all that its session may hold: what follows is not kept."""
         self.asked_to_stop = False
@@ -60,8 +62,8 @@ class Execution:
         self.question: Question | None = None
         """What its code asks the user, where that is no ``input()``."""
         self._given: list[Any] = []
-        self._input: tuple[str, bool] | None = None
-        """Prompt of the ``input()`` that waits, and whether that is a password."""
+        self._input: tuple[str, bool, int] | None = None
+        """Prompt of the ``input()`` that waits, whether that is a password, and its number."""
         self._collector = collector
         self._began: float | None = None
         self._ended: float | None = None
@@ -112,6 +114,11 @@ class Execution:
     @property
     def finished(self) -> bool:
         return self.status in FINISHED
+
+    @property
+    def asking(self) -> "Execution | None":
+        """What waits for input: itself, or nothing."""
+        return self if self.status == "waiting_for_input" else None
 
     async def wait(self, timeout_s: float) -> bool:
         """True when it has finished or waits for input; False when the time is up."""
@@ -187,9 +194,9 @@ class Execution:
             self._tell()
         return changed
 
-    def ask(self, prompt: str, password: bool) -> None:
+    def ask(self, prompt: str, password: bool, number: int) -> None:
         """An ``input()`` waits for its line; behind a ``question`` that waits already."""
-        self._input = (prompt, password)
+        self._input = (prompt, password, number)
         self._tell_what_is_asked()
 
     async def ask_user(self, question: Question) -> Any:
@@ -234,9 +241,12 @@ class Execution:
     def _tell_what_is_asked(self) -> None:
         if self.finished:
             return
-        asked = (str(self.question), False) if self.question is not None else self._input
-        self.prompt, self.password = asked or (None, False)
-        self.change("waiting_for_input" if asked else "running")
+        if self.question is not None:
+            self.prompt, self.password, number = str(self.question), False, self.made.questions
+        else:
+            self.prompt, self.password, number = self._input or (None, False, 0)
+        self.asked = name_of(self.prompt, number, self.question is not None) if self.prompt is not None else ""
+        self.change("running" if self.prompt is None else "waiting_for_input")
 
     def show(self, data: dict[str, Any]) -> None:
         """Add a mime bundle that came with the reply, such as the text of ``help?``."""
@@ -255,7 +265,7 @@ class Execution:
     def finish(self, status: Status, message: str = "", replied: str = "") -> None:
         if self._began is not None:
             self._ended = time.monotonic()
-        self.prompt, self.password = None, False
+        self.prompt, self.password, self.asked = None, False, ""
         self._replied = replied
         self.change(status, message)
 

@@ -21,6 +21,10 @@ MESSAGES: dict[Status, str] = {
 }
 
 EXITED = "The cell called exit(): the kernel has ended, and its variables are lost."
+PASSWORD = (
+    "The cell asks for a password, which is never passed as an argument: a person gives it by `mcp-notebook answer` in"
+    " a terminal on the machine of this server; control_kernel(action='interrupt') ends the waiting."
+)
 PROPOSES = "It proposes as the next cell (nothing was added):"
 PROPOSED_CHARS = 10_000
 EXIT_WITHIN_S = 3.0
@@ -136,20 +140,22 @@ class ExecutionQueue:
         elif execution is self.running and kernel is not None:
             await self.interrupt(kernel, execution)
 
-    async def answer(self, kernel: Kernel, text: str) -> Execution:
+    async def answer(self, kernel: Kernel, text: str, *, asked: str | None = None, private: bool = False) -> Execution:
         """Give the waiting ``input()`` its line.
 
+        ``asked`` names what is answered, if that is not just what waits now; ``private`` says that ``text`` came by
+        no conversation with a model.
+
         Raises:
-            BadRequest: nothing waits for input, or what is asked for is a password.
+            BadRequest: nothing waits for input, something else does, or what is asked for is a password.
         """
         execution = self.running
         if execution is None or execution.status != "waiting_for_input":
             raise BadRequest("No cell waits for input.")
-        if execution.password:
-            raise BadRequest(
-                "The cell asks for a password, which is never passed as an argument:"
-                " call control_kernel(action='interrupt') and let the code read it from a safe place."
-            )
+        if asked not in (None, execution.asked):
+            raise BadRequest("What was asked has been answered meanwhile, or ended; the cell asks something else now.")
+        if execution.password and not private:
+            raise BadRequest(PASSWORD)
         if execution.question is not None:
             execution.give(text)
             return execution

@@ -114,12 +114,17 @@ class Run:
         """Begin no more cells."""
         self._stopping = True
 
+    @property
+    def asking(self) -> Execution | None:
+        """The cell of it that waits for input."""
+        return self.executions[-1].asking if self.executions else None
+
     async def wait(self, timeout_s: float) -> bool:
         """True when it is over, or one of its cells waits for input; False when the time is up."""
         with anyio.move_on_after(timeout_s):
-            while not self.finished and not self._asks():
+            while not self.finished and self.asking is None:
                 await self._next_change()
-        return self.finished or self._asks()
+        return self.finished or self.asking is not None
 
     @property
     def latest_line(self) -> str:
@@ -146,9 +151,6 @@ class Run:
         if execution.status == "error":
             return execution.cell_id not in self._expected_to_fail
         return execution.status != "ok"
-
-    def _asks(self) -> bool:
-        return bool(self.executions) and self.executions[-1].status == "waiting_for_input"
 
     async def _next_change(self) -> None:
         if self.executions and not self.executions[-1].finished:

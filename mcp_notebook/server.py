@@ -12,12 +12,15 @@ from contextvars import ContextVar
 from typing import Any
 
 import anyio
+import anyio.to_thread
 from mcp.server import MCPServer, Server
 from mcp.server.lowlevel.server import NotificationOptions
 from mcp.server.models import InitializationOptions
 
 from mcp_notebook import __version__
+from mcp_notebook.passwords import PasswordPages
 from mcp_notebook.resources import Resources
+from mcp_notebook.sealing import sealing
 from mcp_notebook.sessions import Connection, Sessions
 from mcp_notebook.settings import Settings
 from mcp_notebook.tools import notebook_tools
@@ -67,7 +70,7 @@ def arriving(connection: Connection) -> Iterator[None]:
 @asynccontextmanager
 async def open_server(settings: Settings, sessions: Sessions) -> AsyncIterator[MCPServer[Connection]]:
     """The server over ``sessions``; while it is open it tells subscribers what changed."""
-    resources = Resources(sessions)
+    resources, passwords = Resources(sessions), PasswordPages()
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Connection]) -> AsyncIterator[Connection]:
@@ -83,15 +86,16 @@ async def open_server(settings: Settings, sessions: Sessions) -> AsyncIterator[M
         title="Live notebook",
         version=__version__,
         instructions=INSTRUCTIONS,
-        tools=notebook_tools(settings, sessions),
+        tools=notebook_tools(settings, sessions, passwords),
         lifespan=lifespan,
         subscriptions=resources,
         log_level="WARNING",
+        request_state_security=await anyio.to_thread.run_sync(sealing, settings.home),
     )
     # A span for each message costs 0.1 ms, a third of a call's way through the SDK, and goes nowhere.
     server.middleware[:] = [each for each in server.middleware if type(each).__name__ != "OpenTelemetryMiddleware"]
     resources.register(lowlevel(server))
-    async with anyio.create_task_group() as tasks:
+    async with passwords, anyio.create_task_group() as tasks:
         tasks.start_soon(resources.publish_changes)
         try:
             yield server

@@ -251,9 +251,15 @@ class Session(SessionRuns):
         """Take an execution out of the queue, or interrupt it; others are not touched."""
         await self._life.cancel(execution)
 
-    async def answer(self, text: str, execution_id: str | None = None) -> None:
-        """Give the waiting ``input()`` its line, or a question its answer. Raises BadRequest when none waits."""
-        await self._life.answer(text, execution_id)
+    async def answer(
+        self, text: str, execution_id: str | None = None, *, asked: str | None = None, private: bool = False
+    ) -> None:
+        """Give the waiting ``input()`` its line, or a question its answer; see ``ExecutionQueue.answer``.
+
+        Raises:
+            BadRequest: none waits, or the answer does not fit.
+        """
+        await self._life.answer(text, execution_id, asked=asked, private=private)
 
     def decline(self, execution: Execution) -> None:
         """The user does not answer its question."""

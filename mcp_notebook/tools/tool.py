@@ -18,14 +18,15 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import func_metadata
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from mcp_types import CallToolResult, InputResponses, Result, TextContent, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, create_model
 
 from mcp_notebook.errors import BadRequest, KernelDied, NotebookError
+from mcp_notebook.passwords import PasswordPages
 from mcp_notebook.render import shortened
 from mcp_notebook.sessions import Connection, Sessions
 from mcp_notebook.settings import DEFAULT_WAIT_S, Settings
-from mcp_notebook.tools.elicitation import Elicit, elicitation
+from mcp_notebook.tools.elicitation import NOTHING, Elicitation, elicitation
 
 REFUSAL_CHARS = 3000
 
@@ -54,6 +55,7 @@ class Call:
     sessions: Sessions
     settings: Settings
     connection: Connection
+    passwords: PasswordPages
     report_progress: Callable[[float, float | None, str | None], Awaitable[None]]
     """(seconds since the call began, None, message); does nothing unless the client asked for it."""
     began: float = field(default_factory=anyio.current_time)
@@ -61,8 +63,12 @@ class Call:
     """Names this request of this client, also when it comes again after the server's end."""
     comes_again: bool = False
     """Whether the client sends it again to the next server when this one ends without an answer."""
-    elicit: Elicit | None = None
-    """Asks the client's user; None where the client cannot."""
+    can: Elicitation = NOTHING
+    """What the client can ask its user."""
+    state: str | None = None
+    """What the server gave with a question that the client now brings the answer to."""
+    responses: InputResponses | None = None
+    """The answers."""
     is_resent: bool = False
     """Whether an earlier server got it, and may have begun what it asks for."""
 
@@ -85,12 +91,13 @@ class NotebookTool(Tool):
 
     _sessions: Sessions = PrivateAttr()
     _settings: Settings = PrivateAttr()
+    _passwords: PasswordPages = PrivateAttr()
     _arguments: type[BaseModel] = PrivateAttr()
     _structured: bool = PrivateAttr()
     _is_read_only: bool = PrivateAttr()
 
     @classmethod
-    def declared(cls, row: Declaration, settings: Settings, sessions: Sessions) -> Self:
+    def declared(cls, row: Declaration, settings: Settings, sessions: Sessions, passwords: PasswordPages) -> Self:
         """The tool of one row, with the defaults that ``settings`` give it."""
         metadata = func_metadata(row.function, skip_names=["call"], structured_output=row.structured)
         arguments = _arguments(metadata.arg_model, settings)
@@ -111,14 +118,12 @@ class NotebookTool(Tool):
                 open_world_hint=row.open_world,
             ),
         )
-        tool._sessions, tool._settings = sessions, settings
+        tool._sessions, tool._settings, tool._passwords = sessions, settings, passwords
         tool._is_read_only = row.read_only
         tool._arguments, tool._structured = arguments, row.structured
         return tool
 
-    async def run(
-        self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False
-    ) -> CallToolResult:
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Result:
         """Never raises but for the protocol's own errors: whatever went wrong is a result to read."""
         try:
             call = self._call(context)
@@ -139,6 +144,8 @@ class NotebookTool(Tool):
                 "not in your call. Whether it was carried out is not known: read_notebook and "
                 'control_kernel(action="status") show what there is. Details are in the server\'s log.'
             )
+        if isinstance(result, Result):
+            return result
         if self._structured:
             converted = self.fn_metadata.convert_result(result)
             assert isinstance(converted, CallToolResult)
@@ -161,8 +168,11 @@ class NotebookTool(Tool):
             self._sessions,
             self._settings,
             connection,
+            self._passwords,
             context.report_progress,
-            elicit=elicitation(context),
+            can=elicitation(context.request_context),
+            state=context.request_state,
+            responses=context.input_responses,
             key=f"{connection.lease}:{request}",
             is_resent=request in connection.resent,
             comes_again=connection.comes_again and (self.name == "execute_cell" or self._is_read_only),
