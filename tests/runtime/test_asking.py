@@ -14,7 +14,7 @@ from mcp_types import ElicitRequestParams, ElicitResult
 
 from mcp_notebook.sessions import Connection, Sessions
 from mcp_notebook.tools import waiting
-from tests.calls import call, refused
+from tests.calls import call, refused, structured
 from tests.daemons import User
 from tests.live import asking, finished, opened, text_of
 from tests.relays import Relays
@@ -43,11 +43,14 @@ async def run(
     async with Client(server, mode="legacy", cache=None, elicitation_callback=answer) as client:
         with anyio.fail_after(30):
             text = await call(client, "execute_cell", source=source, **how)
-        listed = await client.call_tool("list_sessions", {})
-        assert listed.structured_content is not None
-        for each in listed.structured_content["sessions"]:
-            await sessions.end(sessions.find(each["session"]))
+        await end_sessions(client, sessions)
         return text
+
+
+async def end_sessions(client: Client, sessions: Sessions) -> None:
+    """Those of this client: nobody else is to go on with them."""
+    for each in (await structured(client, "list_sessions"))["sessions"]:
+        await sessions.end(sessions.find(each["session"]))
 
 
 async def test_the_clients_user_is_asked(server: MCPServer[Connection], sessions: Sessions) -> None:
@@ -193,6 +196,7 @@ async def test_progress_goes_on_while_the_user_thinks(
     async with Client(server, mode="legacy", cache=None, elicitation_callback=answer) as client:
         with anyio.fail_after(30):
             result = await client.call_tool("execute_cell", source, progress_callback=heard_of)
+        await end_sessions(client, sessions)
     assert "'well'" in str(result.content)
 
 
