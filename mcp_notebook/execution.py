@@ -56,6 +56,9 @@ class Execution:
         """Its place among the executions of this kernel's life, from 1; 0 before it began."""
         self.place = 0
         """Its place among all executions of the session."""
+        self.created = time.time()
+        """In seconds since the epoch."""
+        self._finished_at: float | None = None
         self.on_change: Callable[[], None] = _nothing
         self.made = Made(self.id)
         """The runtime calls that its code has made."""
@@ -112,6 +115,11 @@ class Execution:
         return (self._ended or time.monotonic()) - self._began
 
     @property
+    def updated(self) -> float:
+        """When it finished, in seconds since the epoch; now, if it has not."""
+        return self._finished_at or time.time()
+
+    @property
     def finished(self) -> bool:
         return self.status in FINISHED
 
@@ -143,6 +151,8 @@ class Execution:
             "message": self.message,
             "order": self.order,
             "place": self.place,
+            "created": self.created,
+            "finished": self._finished_at,
             "began": None if self.elapsed_s is None else time.time() - self.elapsed_s,
             "elapsed_s": self.elapsed_s,
             "replay": self.replay,
@@ -166,6 +176,7 @@ class Execution:
     def go_on_from(self, data: dict[str, Any]) -> None:
         """Be what ``as_data`` of an earlier server said, but for the outputs."""
         self.place, self.replay, self.asked_to_stop = data["place"], data["replay"], data["stop"]
+        self.created, self._finished_at = data.get("created", self.created), data.get("finished")
         if data["began"] is not None:
             self.resumed(data["order"], max(0.0, time.time() - data["began"]))
         if data["status"] in FINISHED:
@@ -265,6 +276,7 @@ class Execution:
     def finish(self, status: Status, message: str = "", replied: str = "") -> None:
         if self._began is not None:
             self._ended = time.monotonic()
+        self._finished_at = time.time()
         self.prompt, self.password, self.asked = None, False, ""
         self._replied = replied
         self.change(status, message)

@@ -4,6 +4,7 @@ They know nothing of the document: what a run contains is decided before, by ``r
 """
 
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -34,6 +35,8 @@ class Run:
     ) -> None:
         self.id = f"{RUN}{secrets.token_hex(4)}"
         self._on_step = on_step
+        self.created = time.time()
+        """In seconds since the epoch."""
         self.action = action
         self.cell_ids = tuple(cell_ids)
         self.executions: list[Execution] = []
@@ -92,6 +95,7 @@ class Run:
             "taken": self._taken,
             "stopping": self._stopping,
             "finished": self.finished,
+            "created": self.created,
         }
 
     @classmethod
@@ -105,6 +109,7 @@ class Run:
         """What ``as_data`` of an earlier server said."""
         run = cls(data["action"], data["cell_ids"], frozenset(data["expected_to_fail"]), on_step)
         run.id, run.executions, run._taken = run_id, list(executions), data["taken"]
+        run.created = data.get("created", run.created)
         run.finished, run._stopping = data["finished"], data["stopping"]
         if run.finished and executions and run._stops(executions[-1]):
             run.stopped_by = executions[-1]
@@ -113,6 +118,16 @@ class Run:
     def stop(self) -> None:
         """Begin no more cells."""
         self._stopping = True
+
+    @property
+    def updated(self) -> float:
+        """When its last cell finished; now, if it has not finished itself."""
+        return self.executions[-1].updated if self.finished and self.executions else time.time()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody ended it before all its cells had run."""
+        return self._stopping
 
     @property
     def asking(self) -> Execution | None:

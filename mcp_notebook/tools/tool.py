@@ -26,6 +26,7 @@ from mcp_notebook.passwords import PasswordPages
 from mcp_notebook.render import shortened
 from mcp_notebook.sessions import Connection, Sessions
 from mcp_notebook.settings import DEFAULT_WAIT_S, Settings
+from mcp_notebook.task_extension import declares_tasks
 from mcp_notebook.tools.elicitation import NOTHING, Elicitation, elicitation
 
 REFUSAL_CHARS = 3000
@@ -69,6 +70,8 @@ class Call:
     """What the server gave with a question that the client now brings the answer to."""
     responses: InputResponses | None = None
     """The answers."""
+    makes_tasks: bool = False
+    """Whether the client can be answered with a task."""
     is_resent: bool = False
     """Whether an earlier server got it, and may have begun what it asks for."""
 
@@ -173,6 +176,7 @@ class NotebookTool(Tool):
             can=elicitation(context.request_context),
             state=context.request_state,
             responses=context.input_responses,
+            makes_tasks=declares_tasks(context.request_context),
             key=f"{connection.lease}:{request}",
             is_resent=request in connection.resent,
             comes_again=connection.comes_again and (self.name == "execute_cell" or self._is_read_only),
