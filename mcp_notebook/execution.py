@@ -18,6 +18,7 @@ from mcp_notebook.spill import SpilledText
 
 Status = Literal["queued", "running", "waiting_for_input", "ok", "error", "interrupted", "cancelled", "dead", "unknown"]
 OUTPUT_TYPES = ("stream", "display_data", "execute_result", "update_display_data")
+CATCH_UP_WITHIN_S = 10.0
 ASKED_TOO_LATE = "The cell ended before the user answered."
 FINISHED: frozenset[Status] = frozenset({"ok", "error", "interrupted", "cancelled", "dead", "unknown"})
 
@@ -69,6 +70,7 @@ class Execution:
         """Prompt of the ``input()`` that waits, whether that is a password, and its number."""
         self._collector = collector
         self._began: float | None = None
+        self._taken_over: float | None = None
         self._ended: float | None = None
         self._replied = ""
         self._changed: anyio.Event | None = None
@@ -135,6 +137,11 @@ class Execution:
                 await self.changed()
         return self.finished or self.status == "waiting_for_input"
 
+    async def caught_up(self) -> None:
+        """Return when it is known whether it waits for input: of one that was taken over the kernel has to tell."""
+        if self._taken_over is not None:
+            await self.wait(max(0.0, self._taken_over + CATCH_UP_WITHIN_S - time.monotonic()))
+
     async def changed(self) -> None:
         """Return at the next change of the status or the outputs."""
         if self._changed is None:
@@ -190,6 +197,10 @@ class Execution:
         self.order = order
         self._began = time.monotonic()
         self.change("running")
+
+    def taken_over(self) -> None:
+        """An earlier server began it, and the kernel tells what came of it since."""
+        self._taken_over = time.monotonic()
 
     def resumed(self, order: int, elapsed_s: float) -> None:
         """It began earlier, under another server."""

@@ -74,6 +74,7 @@ class ExecutionQueue:
         if not execution.order:
             execution.begin(self._begun + 1)
         self._begun = max(self._begun, execution.order)
+        execution.taken_over()
         self.running, self._adopted = execution, msg_id
         self._arrived.set()
 
@@ -140,18 +141,30 @@ class ExecutionQueue:
         elif execution is self.running and kernel is not None:
             await self.interrupt(kernel, execution)
 
-    async def answer(self, kernel: Kernel, text: str, *, asked: str | None = None, private: bool = False) -> Execution:
+    async def answer(
+        self,
+        kernel: Kernel,
+        text: str,
+        execution_id: str | None = None,
+        *,
+        asked: str | None = None,
+        private: bool = False,
+    ) -> Execution:
         """Give the waiting ``input()`` its line.
 
-        ``asked`` names what is answered, if that is not just what waits now; ``private`` says that ``text`` came by
-        no conversation with a model.
+        ``execution_id`` and ``asked`` name what is answered, where that is not just what waits now; ``private`` says
+        that ``text`` came by no conversation with a model.
 
         Raises:
             BadRequest: nothing waits for input, something else does, or what is asked for is a password.
         """
+        if self.running is not None:
+            await self.running.caught_up()
         execution = self.running
         if execution is None or execution.status != "waiting_for_input":
             raise BadRequest("No cell waits for input.")
+        if execution_id not in (None, execution.id):
+            raise BadRequest(f"Execution {execution_id} does not wait for input.")
         if asked not in (None, execution.asked):
             raise BadRequest("What was asked has been answered meanwhile, or ended; the cell asks something else now.")
         if execution.password and not private:

@@ -17,9 +17,10 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import ElicitResult, InputRequiredResult
 
 from tests.asker import Asker, accepted, asked, nobody
-from tests.calls import call, run, structured, value
+from tests.calls import call, run, structured, text_of, value
 from tests.conftest import ERAS
 from tests.daemons import User, user
+from tests.tasking import Knowing, ask, begin, over, until
 
 pytestmark = pytest.mark.anyio
 
@@ -34,11 +35,11 @@ def me(tmp_path: Path) -> Iterator[User]:
 
 
 @asynccontextmanager
-async def relayed(me: User, era: str = "auto", answer: Any = nobody) -> AsyncIterator[Client]:
+async def relayed(me: User, era: str = "auto", answer: Any = nobody, **options: Any) -> AsyncIterator[Client]:
     """A client over stdio, with a relay of its own."""
     arguments = ["-m", "mcp_notebook", "--workspace", str(me.workspace), "--agent", "asker"]
     server = StdioServerParameters(command=sys.executable, args=arguments, env=me.environment)
-    async with Client(server, mode=era, cache=None, elicitation_callback=answer) as client:
+    async with Client(server, mode=era, cache=None, elicitation_callback=answer, **options) as client:
         yield client
 
 
@@ -173,6 +174,20 @@ async def test_an_input_of_a_run_is_asked_in_the_handshake_era(me: User) -> None
         began = await call(client, "execute_cell", source="print(input('x? '))", wait_s=0)
         assert "\nyes" in await call(client, "get_output", execution_id=value(began, "execution_id"), wait_s=30)
         assert "1 of 1 cells ran" in await call(client, "control_kernel", action="run_all")
+
+
+async def test_a_task_survives_the_server(me: User) -> None:
+    """It is found by the next one, and asks there what it had asked."""
+    async with relayed(me, extensions=[Knowing()]) as client:
+        created = await begin(client, source="print('said', input('x? '))", wait_s=0)
+        before = await until(client.session, created.task_id, "input_required")
+        me.kill_running_server()
+        after = await until(client.session, created.task_id, "input_required")
+        assert before.input_requests == after.input_requests
+        given = {name: {"action": "accept", "content": {"answer": "it"}} for name in before.input_requests or {}}
+        await ask(client.session, "tasks/update", created.task_id, input_responses=given)
+        told = await over(client.session, created.task_id)
+        assert told.result is not None and "said it" in text_of(told.result)
 
 
 async def test_the_key_is_the_users_alone(me: User) -> None:

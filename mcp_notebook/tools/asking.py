@@ -135,6 +135,7 @@ async def to_ask(call: Call, session: Session, execution: Execution) -> Asked | 
 
 async def passed_on(session: Session, execution: Execution, asked: str, result: ElicitResult) -> bool:
     """Whether the cell waits for this no longer, now that ``result`` came for what is called ``asked``."""
+    await execution.caught_up()
     if execution.asked != asked:
         return True
     if result.action != "accept":

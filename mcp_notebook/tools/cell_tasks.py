@@ -82,6 +82,8 @@ class CellTask:
         return Look("input_required", requests={name: ElicitRequest(params=to_put)})
 
     async def update(self, responses: Mapping[str, ElicitResult]) -> None:
+        for pending in self._session.pending[:1]:
+            await pending.caught_up()
         execution = self._job.asking
         response = responses.get(_name(execution)) if execution is not None else None
         if execution is None or response is None:

@@ -102,7 +102,7 @@ def _status(session: Session) -> dict[str, Any]:
 
 
 async def _answer(call: Call, session: Session, text: str, execution_id: str | None, wait_s: float) -> Answer:
-    execution = session.execution(execution_id) if execution_id is not None else _waiting(session)
+    execution = session.execution(execution_id) if execution_id is not None else await _waiting(session)
     await session.answer(text, execution.id)
     return await follow(call, session, execution, wait_s, began=False)
 
@@ -123,8 +123,9 @@ def _plan(session: Session, action: Action) -> str:
     return f"{action} would run {count}. Nothing was done.\n{listed}"
 
 
-def _waiting(session: Session) -> Execution:
+async def _waiting(session: Session) -> Execution:
     for execution in session.pending:
+        await execution.caught_up()
         if execution.status == "waiting_for_input":
             return execution
     raise BadRequest('No cell waits for input. control_kernel(action="status") tells what is running.')

@@ -38,11 +38,7 @@ async def test_the_scenarios_pass(settings: Settings, sessions: Sessions, tmp_pa
                 for scenario in SCENARIOS:
                     running.start_soon(_run, scenario, http.url, tmp_path)
         group.cancel_scope.cancel()
-    found = [
-        (file.parent.name, each["id"], each["status"], each.get("errorMessage"))
-        for file in tmp_path.rglob("checks.json")
-        for each in json.loads(file.read_text())
-    ]
+    found = _found(tmp_path)
     assert [each for each in found if each[2] != "SUCCESS"] == []
     assert all(any(scenario in name for name, *_ in found) for scenario in SCENARIOS)
 
@@ -68,3 +64,12 @@ def _suite(scenario: str, url: str, results: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _found(results: Path) -> list[tuple[str, str, str, str | None]]:
+    """The directory, name, status and fault of each check."""
+    return [
+        (file.parent.name, each["id"], each["status"], each.get("errorMessage"))
+        for file in results.rglob("checks.json")
+        for each in json.loads(file.read_text())
+    ]
