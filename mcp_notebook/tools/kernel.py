@@ -40,7 +40,7 @@ async def control_kernel(
     """Act on the session's kernel.
 
     - `interrupt` stops the running cell; variables stay, queued cells go on. Says how it was stopped.
-    - `answer` gives the line `text` to a cell that waits in input().
+    - `answer` gives the line `text` to a cell that waits in input(); never a password, which people type elsewhere.
     - `status`: is it alive, busy, which executions are queued, which cells are stale.
     - `run_all` runs every code cell in document order, `run_stale` only those whose outputs no longer match
       the code; both stop at the first error.
