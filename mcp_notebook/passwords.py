@@ -20,8 +20,8 @@ class PasswordPages:
     """An async context manager; the pages end with it."""
 
     def __init__(self) -> None:
-        self._urls: dict[str, str] = {}
-        """By what is asked: an execution's id and the name of its prompt."""
+        self._urls: dict[tuple[Execution, str], str] = {}
+        """By what is asked: an execution, and the name of its prompt."""
         self._opening = anyio.Lock()
         self._tasks: anyio.abc.TaskGroup
 
@@ -35,9 +35,13 @@ class PasswordPages:
         self._tasks.cancel_scope.cancel()
         await self._tasks.__aexit__(None, None, None)
 
+    def serves(self, execution: Execution) -> bool:
+        """Whether there is a page for what ``execution`` asks now; those of an earlier server have ended with it."""
+        return (execution, execution.asked) in self._urls
+
     async def url(self, execution: Execution, give: "Give") -> str | None:
         """Of the page for what ``execution`` asks now; None where this machine serves none."""
-        key = f"{execution.id} {execution.asked}"
+        key = (execution, execution.asked)
         async with self._opening:
             if key not in self._urls and execution.asked:
                 try:
@@ -47,7 +51,7 @@ class PasswordPages:
             return self._urls.get(key)
 
     async def _serve(
-        self, execution: Execution, give: "Give", key: str, *, task_status: anyio.abc.TaskStatus[str]
+        self, execution: Execution, give: "Give", key: tuple[Execution, str], *, task_status: anyio.abc.TaskStatus[str]
     ) -> None:
         from mcp_notebook.password_page import serve  # takes 0.2 s to import, which few servers need
 

@@ -11,19 +11,23 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.to_thread
 import httpx2
 import pytest
-from mcp import Client
+from mcp import Client, StdioServerParameters
 from mcp.client import ClientRequestContext
+from mcp.client.streamable_http import streamable_http_client
 from mcp.server import MCPServer
-from mcp_types import ElicitRequestURLParams, ElicitResult
+from mcp_types import CallToolResult, ElicitRequestURLParams, ElicitResult
 
 from mcp_notebook.sessions import Connection, Sessions
 from tests.asker import Asker, nobody, page
-from tests.calls import call, refused, run, structured
+from tests.calls import call, refused, run, structured, text_of
 from tests.conftest import ERAS
 from tests.daemons import HANDSHAKE, User, user
 from tests.daemons import text_of as text_of_answer
+from tests.listening import TOKEN, Listening
+from tests.tasking import Knowing, ask, begin, over, until
 
 pytestmark = pytest.mark.anyio
 
@@ -195,3 +199,53 @@ def test_the_command_without_anything_to_answer(me: User) -> None:
     done = me.command("answer")  # its input is at its end
     assert done.returncode == 1 and "still waits" in done.stdout
     assert "\nyes" in client.call("control_kernel", action="answer", text="yes")
+
+
+@pytest.mark.parametrize("forwarded", [False, True])
+async def test_a_page_for_a_client_over_http(http: Listening, forwarded: bool) -> None:
+    """For one of this machine; behind a proxy it may be of another, and no page is offered."""
+    headers = {"Authorization": f"Bearer {TOKEN}", **({"X-Forwarded-For": "192.0.2.1"} if forwarded else {})}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=60) as transport,
+        Client(
+            streamable_http_client(http.url, http_client=transport), cache=None, elicitation_callback=nobody
+        ) as client,
+    ):
+        handle = (await structured(client, "open_session"))["session"]
+        result = await Asker(client).call("execute_cell", source=CODE, session=handle)
+        if forwarded:
+            assert isinstance(result, CallToolResult) and "mcp-notebook answer" in text_of(result)
+        else:
+            await typed(page(result))
+            accepted = ElicitResult(action="accept")
+            assert GIVEN in await Asker(client).answered("execute_cell", result, accepted, source=CODE, session=handle)
+
+
+async def test_another_server_offers_another_page(me: User) -> None:
+    """The first one's page has ended with it: whoever said that he would type there is sent to the new one."""
+    arguments = ["-m", "mcp_notebook", "--workspace", str(me.workspace)]
+    server = StdioServerParameters(command=sys.executable, args=arguments, env=me.environment)
+    accepted = ElicitResult(action="accept")
+    async with Client(server, cache=None, elicitation_callback=nobody) as client:
+        asker = Asker(client)
+        first = await asker.call("execute_cell", source=CODE)
+        await anyio.to_thread.run_sync(me.kill_running_server)
+        second = await asker.call("execute_cell", first, accepted, source=CODE)
+        assert page(second) != page(first)
+        await typed(page(second))
+        assert GIVEN in await asker.answered("execute_cell", second, accepted, source=CODE)
+
+
+async def test_a_task_asks_for_a_password_by_its_page(server: MCPServer[Connection], sessions: Sessions) -> None:
+    """And goes on when it was typed."""
+    async with Client(server, cache=None, elicitation_callback=nobody, extensions=[Knowing()]) as client:
+        created = await begin(client, source=CODE, wait_s=0)
+        told = await until(client.session, created.task_id, "input_required")
+        ((name, request),) = (told.input_requests or {}).items()
+        assert request["params"]["mode"] == "url"
+        accepted = {name: {"action": "accept"}}
+        await ask(client.session, "tasks/update", created.task_id, input_responses=accepted)
+        await typed(request["params"]["url"])
+        told = await over(client.session, created.task_id)
+        assert told.result is not None and GIVEN in text_of(told.result)
+        await end_sessions(client, sessions)

@@ -158,6 +158,8 @@ async def _goes_on(call: Call, again: Again, wait_s: float) -> bool:
         return True
     if not (execution.password and response.action == "accept"):
         return False
+    if not call.passwords.serves(execution):  # the server was restarted, and the page is gone
+        return True
     typed = _asked_no_longer(call, execution, asked, call.began + wait_s - anyio.current_time())
     return await call.sessions.calls.unless_ending(typed, comes_again=call.comes_again)
 

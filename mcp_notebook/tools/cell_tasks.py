@@ -1,8 +1,9 @@
 """Executions and runs as MCP tasks. A task is named by session and job: it is found by the next server too."""
 
+import hashlib
 from collections.abc import Mapping
 
-from mcp_types import CallToolResult, ElicitRequest, ElicitResult
+from mcp_types import CallToolResult, ElicitRequest, ElicitRequestURLParams, ElicitResult
 
 from mcp_notebook.errors import BadRequest
 from mcp_notebook.execution import Execution
@@ -79,16 +80,20 @@ class CellTask:
         to_put = await to_ask(self._call, self._session, execution)
         if to_put is None:
             return await self._completed()
+        if isinstance(to_put, ElicitRequestURLParams):  # another page is another request
+            name += f":{hashlib.sha256(to_put.url.encode()).hexdigest()[:8]}"
         return Look("input_required", requests={name: ElicitRequest(params=to_put)})
 
     async def update(self, responses: Mapping[str, ElicitResult]) -> None:
         for pending in self._session.pending[:1]:
             await pending.caught_up()
         execution = self._job.asking
-        response = responses.get(_name(execution)) if execution is not None else None
-        if execution is None or response is None:
+        if execution is None:
             return
         name = _name(execution)
+        response = next((each for key, each in responses.items() if key == name or key.startswith(f"{name}:")), None)
+        if response is None:
+            return
         goes_on = await passed_on(self._session, execution, execution.asked, response)
         if not goes_on and not (execution.password and response.action == "accept"):
             self._all.declined.add(name)

@@ -189,7 +189,8 @@ class NotebookTool(Tool):
             makes_tasks=declares_tasks(context.request_context),
             key=f"{connection.lease}:{request}",
             is_resent=request in connection.resent,
-            comes_again=connection.comes_again and (own.row.read_only or self.name == "execute_cell"),
+            comes_again=connection.comes_again
+            and (own.row.read_only or self.name == "execute_cell" or context.request_state is not None),
         )
 
     def _accept(self, arguments: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
