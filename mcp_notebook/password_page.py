@@ -40,6 +40,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+OVER = "It is not wanted any more"
 PAGE = """\
 <!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
@@ -58,18 +59,18 @@ FORM = """\
 async def serve(execution: Execution, give: Give, *, task_status: anyio.abc.TaskStatus[str]) -> None:
     """Serve the page until ``execution`` no longer waits for this; starts with its address. Raises OSError."""
     asked, path = execution.asked, f"/{secrets.token_urlsafe(32)}"
-    listening = socket.create_server((HOST, 0))
-    stop = anyio.Event()
-    async with anyio.create_task_group() as outside:
-        outside.start_soon(_set_when_over, execution, asked, stop)
-        with anyio.CancelScope(shield=True):  # it is ended by us, in good order
-            async with anyio.create_task_group() as inside:
-                listener = _Listener(_application(execution, path, give))
-                inside.start_soon(listener.serve, [listening])
-                task_status.started(f"http://{HOST}:{listening.getsockname()[1]}{path}")
-                await stop.wait()
-                listener.should_exit = True
-        outside.cancel_scope.cancel()
+    over = anyio.Event()
+    with socket.create_server((HOST, 0)) as listening:
+        async with anyio.create_task_group() as outside:
+            outside.start_soon(_set_when_over, execution, asked, over)
+            with anyio.CancelScope(shield=True):  # it is ended by us, in good order
+                async with anyio.create_task_group() as inside:
+                    listener = _Listener(_application(execution, path, give, over))
+                    inside.start_soon(listener.serve, [listening])
+                    task_status.started(f"http://{HOST}:{listening.getsockname()[1]}{path}")
+                    await over.wait()
+                    listener.should_exit = True
+            outside.cancel_scope.cancel()
 
 
 async def _set_when_over(execution: Execution, asked: str, event: anyio.Event) -> None:
@@ -80,8 +81,10 @@ async def _set_when_over(execution: Execution, asked: str, event: anyio.Event) -
         event.set()
 
 
-def _application(execution: Execution, path: str, give: Give) -> Starlette:
+def _application(execution: Execution, path: str, give: Give, over: anyio.Event) -> Starlette:
     async def show(_: Request) -> Response:
+        if over.is_set():
+            return _page(OVER, "<p>You can close this page.</p>", 410)
         prompt = (execution.prompt or "").strip() or "Password:"
         return _page(
             "A password is asked for", FORM.format(cell=execution.cell_id, prompt=html.escape(prompt), field=FIELD)
@@ -94,7 +97,7 @@ def _application(execution: Execution, path: str, give: Give) -> Starlette:
         try:
             await give(password)
         except NotebookError as exc:
-            return _page("It is not wanted any more", f"<p>{html.escape(str(exc))}</p>", 409)
+            return _page(OVER, f"<p>{html.escape(str(exc))}</p>", 409)
         return _page("The cell has it", "<p>You can close this page.</p>")
 
     routes = [Route(path, show, methods=["GET"]), Route(path, take, methods=["POST"])]

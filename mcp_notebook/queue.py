@@ -22,8 +22,8 @@ MESSAGES: dict[Status, str] = {
 
 EXITED = "The cell called exit(): the kernel has ended, and its variables are lost."
 PASSWORD = (
-    "The cell asks for a password, which is never passed as an argument: a person gives it by `mcp-notebook answer` in"
-    " a terminal on the machine of this server; control_kernel(action='interrupt') ends the waiting."
+    "The cell asks for a password, which is never passed as an argument: get_output tells how a person gives it, and"
+    " control_kernel(action='interrupt') ends the waiting."
 )
 PROPOSES = "It proposes as the next cell (nothing was added):"
 PROPOSED_CHARS = 10_000

@@ -90,6 +90,11 @@ class Session(SessionRuns):
 
     # Its server
 
+    @property
+    def outlives_server(self) -> bool:
+        """Whether its server is a process that commands reach, and of which there may be a next one."""
+        return self._options.outlives_server
+
     def leased(self, token: str | None, client_name: str, agent: str | None, process: ProcessId | None) -> None:
         """Who uses it from now on."""
         self.client_name, self.agent = client_name, agent
