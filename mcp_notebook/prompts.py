@@ -9,9 +9,6 @@ from mcp_notebook.execution import Execution
 from mcp_notebook.session import Session
 from mcp_notebook.sessions import Sessions
 
-FOUND_WITHIN_S = 5.0
-"""A server that was just started has to ask the kernels first."""
-
 
 class Prompts:
     """Two commands of the control socket; passwords pass through ``answer`` and are kept nowhere."""
@@ -28,8 +25,9 @@ class Prompts:
         found: list[dict[str, Any]] = []
 
         async def look(session: Session) -> None:
-            if session.pending and await session.pending[0].wait(FOUND_WITHIN_S):
-                found.extend(_prompt(session, each) for each in session.pending[:1] if each.asking)
+            for each in session.pending[:1]:
+                await each.caught_up()
+                found.extend([_prompt(session, each)] if each.asking else [])
 
         async with anyio.create_task_group() as tasks:
             for session in chosen:
