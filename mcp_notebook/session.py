@@ -100,6 +100,11 @@ class Session(SessionRuns):
 
     # Its server
 
+    @property
+    def outlives_server(self) -> bool:
+        """Whether its server is a process that commands reach, and of which there may be a next one."""
+        return self._options.outlives_server
+
     def leased(self, token: str | None, client_name: str, agent: str | None, process: ProcessId | None) -> None:
         """Who uses it from now on."""
         self.client_name, self.agent = client_name, agent
@@ -270,9 +275,15 @@ class Session(SessionRuns):
         """Take an execution out of the queue, or interrupt it; others are not touched."""
         await self._life.cancel(execution)
 
-    async def answer(self, text: str, execution_id: str | None = None) -> None:
-        """Give the waiting ``input()`` its line, or a question its answer. Raises BadRequest when none waits."""
-        await self._life.answer(text, execution_id)
+    async def answer(
+        self, text: str, execution_id: str | None = None, *, asked: str | None = None, private: bool = False
+    ) -> None:
+        """Give the waiting ``input()`` its line, or a question its answer; see ``ExecutionQueue.answer``.
+
+        Raises:
+            BadRequest: none waits, or the answer does not fit.
+        """
+        await self._life.answer(text, execution_id, asked=asked, private=private)
 
     def decline(self, execution: Execution) -> None:
         """The user does not answer its question."""

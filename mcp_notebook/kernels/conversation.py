@@ -234,7 +234,7 @@ class Conversation:
         before = self._input_request["parent_header"].get("mcp_notebook", {}).get("iopub", 0)
         if overdue is self._input_request or (self._last_number or 0) >= before:
             content, self._input_request = self._input_request["content"], None
-            self.current.on_input(str(content.get("prompt", "")), bool(content.get("password")))
+            self.current.on_input(str(content.get("prompt", "")), bool(content.get("password")), self._inputs_seen)
 
     def _complete(self, request: Request) -> None:
         """Done, when the reply is here and so are all messages that it counts."""

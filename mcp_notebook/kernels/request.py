@@ -101,7 +101,7 @@ def ignore_message(_message: Message) -> None:
     """For requests of which only the reply is wanted."""
 
 
-def ignore_input(_prompt: str, _password: bool) -> None:
+def ignore_input(_prompt: str, _password: bool, _number: int) -> None:
     """For requests that ask for no input."""
 
 
