@@ -20,6 +20,7 @@ MESSAGES: dict[Status, str] = {
     "unknown": "The kernel is idle again but never replied: whether the cell ended well is not known.",
 }
 
+LOST = "{:,} messages of the kernel were lost: the output says where, and is not complete."
 EXITED = "The cell called exit(): the kernel has ended, and its variables are lost."
 PROPOSES = "It proposes as the next cell (nothing was added):"
 PROPOSED_CHARS = 10_000
@@ -190,8 +191,6 @@ class ExecutionQueue:
         self._end_with(execution, reply, kernel)
 
     def _end_with(self, execution: Execution, reply: Reply, kernel: Kernel) -> None:
-        if reply.missing:
-            execution.note(f"{reply.missing} messages of the kernel were lost here: this output is not complete.")
         if reply.caveat:
             execution.note(reply.caveat)
         for data in reply.payload("page"):
@@ -203,6 +202,8 @@ class ExecutionQueue:
         message = EXITED if _asks_to_exit(reply) and kernel.exit is not None else MESSAGES.get(status, "")
         if status == "unknown" and reply.caveat:
             message = reply.caveat
+        if reply.missing:
+            message = f"{message} {LOST.format(reply.missing)}".strip()
         for proposal in reply.payload("set_next_input"):
             message = f"{message}\n{PROPOSES}\n{str(proposal.get('text', ''))[:PROPOSED_CHARS]}".strip()
         self._end(execution, status, message, reply.date)
