@@ -26,7 +26,7 @@ FETCH_AFTER_S = 0.3
 LOST_AFTER_S = 5.0
 """Silence on IOPub after which nothing more is waited for, of a kernel that keeps nothing."""
 REPLY_WITHIN_S = 0.5
-"""After idle, before the kernel is asked for a reply that may have gone to an earlier server."""
+"""After idle, before the kernel is asked for a reply that was lost, or went to an earlier server."""
 HANDED_AT_ONCE = 100
 """Replayed messages taken in before others have their turn."""
 NO_IDLE = "The kernel replied and did not become idle: it may have sent more, and does not keep what it has sent."
@@ -213,7 +213,7 @@ class Conversation:
         request.on_message(message)
         if _is_idle(message) and not request.idle:
             request.idle = True
-            if request.reply is None and request.is_resumed:
+            if request.reply is None and (request.is_resumed or self._gaps.last):
                 self._channels.later(REPLY_WITHIN_S, lambda: self._stop_without_reply(request))
             elif request.reply is None:
                 self._expect_the_rest(request)

@@ -54,6 +54,8 @@ class Gaps:
         """By how many messages that count is ahead of what it numbers, after sends that were torn."""
         self._written_off = 0
         """So many of these are told as lost, of a kernel that could not say what it had sent."""
+        self._told = 0
+        """What is lost and has a number up to this one was told before."""
         self._passing = False
 
     @property
@@ -74,6 +76,7 @@ class Gaps:
             self.last = number
             self._reader.on_message(message, number)
         elif number > self.last:
+            self._recount(number)
             self._put(number, message)
             self._go_on()
 
@@ -129,6 +132,13 @@ class Gaps:
             self._behind += self._written_off
             self._reader.on_lost(self._wanted)
 
+    def _recount(self, number: int) -> None:
+        """This one has come: what was written off and has a lower number had been sent after all."""
+        sent = min(self._written_off, number - self.last - 1)
+        self._written_off = 0
+        self._behind -= sent
+        self._told = max(self._told, self.last + sent)
+
     def _put(self, number: int, message: Message) -> None:
         if number not in self._ahead:
             self._ahead[number] = message
@@ -164,14 +174,8 @@ class Gaps:
             elif self.last < self._settled:
                 missing = range(self.last + 1, min(following, self._settled + 1))
                 self.last = missing[-1]
-                self._lose(missing)
+                if untold := range(max(missing.start, self._told + 1), missing.stop):
+                    self._reader.on_lost(untold)
             else:
                 return False
         return True
-
-    def _lose(self, numbers: range) -> None:
-        told = min(len(numbers), self._written_off)
-        self._written_off = 0
-        self._behind -= told
-        if len(numbers) > told:
-            self._reader.on_lost(numbers[told:])
