@@ -6,6 +6,7 @@ and is called.
 """
 
 import heapq
+import logging
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, Protocol
@@ -15,6 +16,8 @@ from mcp_notebook.outputs import Message
 
 PASSED_AT_ONCE = 200
 """Messages that waited behind a gap, before others have their turn."""
+
+logger = logging.getLogger(__name__)
 
 
 class Reader(Protocol):
@@ -57,6 +60,7 @@ class Gaps:
         self._told = 0
         """What is lost and has a number up to this one was told before."""
         self._passing = False
+        self._fetched = 0
 
     @property
     def is_busy(self) -> bool:
@@ -119,7 +123,7 @@ class Gaps:
         for number, count in zip(numbers, value["frames"], strict=True):
             message = self._unpack(list(islice(rest, count)))
             if message is not None and number > self.last:
-                self._put(number, message)
+                self._fetched += self._put(number, message)
         self._behind = max(self._behind, self._count - value["last"])
         end = numbers[-1] if value["more"] and numbers else self._wanted.stop - 1
         self._settled = max(self._settled, min(end, value["last"]))
@@ -139,10 +143,12 @@ class Gaps:
         self._behind -= sent
         self._told = max(self._told, self.last + sent)
 
-    def _put(self, number: int, message: Message) -> None:
-        if number not in self._ahead:
-            self._ahead[number] = message
-            heapq.heappush(self._order, number)
+    def _put(self, number: int, message: Message) -> bool:
+        if number in self._ahead:
+            return False
+        self._ahead[number] = message
+        heapq.heappush(self._order, number)
+        return True
 
     def _go_on(self) -> None:
         """Pass on what can be, ask for what is missing next."""
@@ -157,7 +163,13 @@ class Gaps:
             if self._wanted:
                 self._asked = self._reader.ask_half("between", {"after": self.last, "before": end})
             else:
+                self._tell_fetched()
                 self._reader.on_caught_up()
+
+    def _tell_fetched(self) -> None:
+        if self._fetched:
+            logger.warning("%d messages of a kernel did not arrive and were fetched from it.", self._fetched)
+            self._fetched = 0
 
     def _go_on_later(self) -> None:
         if self._passing:
