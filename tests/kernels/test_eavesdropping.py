@@ -8,7 +8,9 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import anyio
 import pytest
@@ -78,19 +80,20 @@ async def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 async def kernel(kind: str, settings: Settings, anyio_backend: str) -> AsyncIterator[LocalKernel]:
-    """One of that kind."""
+    """One of that kind; no other has its files in the same directory."""
     kinds = {OLDEST: interpreter(OLDEST), BASH: BASH}
-    async with running(settings, kinds.get(kind)) as kernel:
-        yield kernel
+    with TemporaryDirectory(prefix="kernel-", dir="/tmp") as directory:
+        async with running(replace(settings, sockets=Path(directory) / "s"), kinds.get(kind)) as kernel:
+            yield kernel
 
 
 @contextmanager
-def modes_for_all(directory: Path, settings: Settings, opened: bool) -> Iterator[None]:
+def modes_for_all(directory: Path, opened: bool) -> Iterator[None]:
     """The files of a kernel as they are, or so that nothing but their keys keeps anybody out."""
     if not opened:
         yield
         return
-    directories = (settings.sockets.parent, settings.sockets, directory)
+    directories = (directory.parents[1], directory.parent, directory)
     for path in directory.iterdir():
         path.chmod(0o666)
     for path in directories:
@@ -120,12 +123,12 @@ async def eavesdropper(kernel: LocalKernel, uid: int, with_key: bool) -> AsyncIt
             heard.append((await said.receive_until(b"\n", 100)).decode())
 
 
-async def test_who_hears_what_a_kernel_prints(kernel: LocalKernel, kind: str, settings: Settings) -> None:
+async def test_who_hears_what_a_kernel_prints(kernel: LocalKernel, kind: str) -> None:
     """Another user hears nothing of any kernel; this user's processes nothing of one that encrypts, without its key."""
     for (uid, opened, with_key), hears in HEARD[kind].items():
         if uid != ME and not CAN_BE_ANOTHER:
             continue
-        with modes_for_all(kernel.directory, settings, opened):
+        with modes_for_all(kernel.directory, opened):
             async with eavesdropper(kernel, uid, with_key) as heard:
                 for _ in range(20):
                     await run(kernel, SPEAK_BASH if kind == BASH else SPEAK)
