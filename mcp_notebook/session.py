@@ -22,7 +22,7 @@ from mcp_notebook.hosting import SessionHost, answer_calls
 from mcp_notebook.identity import ProcessId
 from mcp_notebook.inspection import inspect_kernel
 from mcp_notebook.kernels.base import Kernel, KernelInfo, Tasks
-from mcp_notebook.ledger import Ledger, Recalled
+from mcp_notebook.ledger import Ledger, Recalled, damage
 from mcp_notebook.life import KernelLife, StartKernel
 from mcp_notebook.limit import OutputLimit
 from mcp_notebook.options import Saved, SessionOptions
@@ -111,6 +111,9 @@ class Session(SessionRuns):
             self._listen_to(execution)
         sent = [(each, recalled.executions[each.id].get("msg_id")) for each in pending]
         self._life.adopt(kernel, kernel_facts["life"], kernel_facts["death"], sent)
+        self._tasks.start_soon(self._ledger.keep_synced)
+        if recalled.damaged:
+            self.say(damage(recalled.damaged))
         self._changed(None)
 
     async def leave(self) -> None:
@@ -204,6 +207,7 @@ class Session(SessionRuns):
 
     async def start(self) -> None:
         """Start the kernel. Raises KernelError, and is then as before."""
+        self._tasks.start_soon(self._ledger.keep_synced)
         self._ledger.facts(self._options.facts() | {"directory": str(self._document.directory)})
         if self._document.on_disk is not None:
             await self._ledger.keep_base(self._document.on_disk)
