@@ -24,7 +24,7 @@ REMEMBERED = 500
 FETCH_AFTER_S = 0.3
 """Silence on IOPub, after which messages that a reply counts are fetched from the kernel."""
 LOST_AFTER_S = 5.0
-"""Silence on IOPub after which nothing more is waited for, of a kernel that keeps nothing."""
+"""Silence on IOPub after which what the kernel does not keep is not waited for any more."""
 REPLY_WITHIN_S = 0.5
 """After idle, before the kernel is asked for a reply that was lost, or went to an earlier server."""
 HANDED_AT_ONCE = 100
@@ -233,7 +233,7 @@ class Conversation:
             self._end_call()
             self._input_request = message
             self._ask_for_input()
-            self._channels.later(FETCH_AFTER_S, lambda: self._ask_for_input(overdue=message))
+            self._channels.later(FETCH_AFTER_S, lambda: self._expect_what_was_before(message))
 
     def _end_call(self) -> None:
         if self._has_called:
@@ -251,6 +251,16 @@ class Conversation:
         elif overdue is self._input_request:
             self._gaps.fetch_to(before)
 
+    def _expect_what_was_before(self, message: Message, silent_s: float = 0) -> None:
+        """A request for input came, and not yet all that was printed before."""
+        if message is not self._input_request:
+            return
+        self._ask_for_input(overdue=message)
+        if silent_s >= LOST_AFTER_S:
+            self._gaps.settle()
+        later = partial(self._expect_what_was_before, message, silent_s + FETCH_AFTER_S)
+        self._channels.later(FETCH_AFTER_S, later)
+
     def _complete(self, request: Request) -> None:
         """Done, when the reply is here and so are all messages that it counts."""
         if request.reply is None or request.held is not None:
@@ -259,21 +269,24 @@ class Conversation:
         if request.idle if wanted is None else self._gaps.reached(wanted):
             request.done.set()
 
-    def _expect_the_rest(self, request: Request) -> None:
-        """A reply or ``idle`` came, and not yet all that belongs to it."""
+    def _expect_the_rest(self, request: Request, silent_s: float = 0) -> None:
+        """A reply or ``idle`` came, and not yet all that belongs to it; nor anything for some time."""
         seen = self.arrived
 
         def look() -> None:
             if request.done.is_set():
                 return
             count = counted(request.reply) if request.reply else None
-            if self.arrived == seen and request.held is None:
-                if count is None:
-                    request.caveat = NO_IDLE if request.reply is not None else ""
-                    request.done.set()
-                    return
+            if self.arrived != seen or request.held is not None or self._gaps.is_busy:
+                self._expect_the_rest(request)
+            elif count is not None:
                 self._gaps.fetch_to(count)
-            self._expect_the_rest(request)
+                if silent_s >= LOST_AFTER_S:
+                    self._gaps.settle()
+                self._expect_the_rest(request, silent_s + FETCH_AFTER_S)
+            else:
+                request.caveat = NO_IDLE if request.reply is not None else ""
+                request.done.set()
 
         counts = request.reply is not None and counted(request.reply) is not None
         self._channels.later(FETCH_AFTER_S if counts else LOST_AFTER_S, look)

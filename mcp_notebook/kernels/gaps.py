@@ -7,6 +7,7 @@ and is called.
 
 import heapq
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, Protocol
@@ -14,6 +15,8 @@ from typing import Any, Protocol
 from mcp_notebook.kernels.request import Unpack
 from mcp_notebook.outputs import Message
 
+LOST_RANGES = 1000
+"""So many are remembered, in case that they come after all."""
 PASSED_AT_ONCE = 200
 """Messages that waited behind a gap, before others have their turn."""
 
@@ -47,8 +50,13 @@ class Gaps:
         """What arrived or was fetched, and comes after something that is not here yet."""
         self._order: list[int] = []
         """A heap of the numbers in ``_ahead``."""
+        self._arrived = 0
+        """The highest number that arrived: what has a lower one, and did not, never will."""
+        self._answered = 0
+        """The kernel was asked for all up to this one."""
         self._settled = 0
         """What is not here and has a number up to this one is lost."""
+        self._lost: deque[range] = deque(maxlen=LOST_RANGES)
         self._asked: str | None = None
         self._wanted = range(0)
         self._count = 0
@@ -77,22 +85,30 @@ class Gaps:
             self._reader.on_message(message, None)
         elif not self._ahead and (number == self.last + 1 or not self.last):
             self._written_off = 0
-            self.last = number
+            self._arrived = self.last = number
             self._reader.on_message(message, number)
         elif number > self.last:
             self._recount(number)
             self._put(number, message)
-            self._go_on()
+            self._arrived = number
+            self._settle_to(number)
+        elif any(number in lost for lost in self._lost):  # it was given up too early
+            self._reader.on_message(message, number)
 
     def fetch_to(self, count: int) -> None:
         """The kernel has counted so many, and nothing has arrived for a while."""
         self._count = max(count, self._count)
         self._go_on()
 
+    def settle(self) -> None:
+        """Nothing has come for long: what the kernel could not give will not arrive any more."""
+        if not self.is_busy:
+            self._settle_to(self._answered)
+
     def skip_to(self, number: int) -> None:
         """All up to this one are had from elsewhere."""
         if number > self.last:
-            self.last = number
+            self._arrived = self._answered = self.last = number
             self._ahead = {each: message for each, message in self._ahead.items() if each > number}
             self._order = sorted(self._ahead)
 
@@ -106,13 +122,13 @@ class Gaps:
             self._write_off()
         else:
             self._take_page(content["value"], answer["buffers"])
-        self._go_on()
+        self._settle_to(self._arrived)
         return True
 
     def give_up(self) -> None:
         """The kernel is dead: pass on what is here."""
         self._asked, self._count = None, 0
-        self._settled = max(self._order, default=self._settled)
+        self._settled = max(self._order, default=0)
         self._passing = False
         while self._pass_some():
             pass
@@ -126,11 +142,11 @@ class Gaps:
                 self._fetched += self._put(number, message)
         self._behind = max(self._behind, self._count - value["last"])
         end = numbers[-1] if value["more"] and numbers else self._wanted.stop - 1
-        self._settled = max(self._settled, min(end, value["last"]))
+        self._answered = max(self._answered, min(end, value["last"]))
 
     def _write_off(self) -> None:
         if self._ahead:
-            self._settled = max(self._settled, self._wanted.stop - 1)
+            self._answered = max(self._answered, self._wanted.stop - 1)
         else:  # they may never have been sent
             self._written_off = len(self._wanted)
             self._behind += self._written_off
@@ -150,6 +166,10 @@ class Gaps:
         heapq.heappush(self._order, number)
         return True
 
+    def _settle_to(self, number: int) -> None:
+        self._settled = max(self._settled, min(self._answered, number))
+        self._go_on()
+
     def _go_on(self) -> None:
         """Pass on what can be, ask for what is missing next."""
         if self._passing:
@@ -158,10 +178,11 @@ class Gaps:
         if self._passing:
             self._soon(self._go_on_later)
         elif self._asked is None:
-            end = self._order[0] if self._order else self._count - self._behind + 1
-            self._wanted = range(self.last + 1, end)
+            after = max(self.last, self._answered)
+            end = next((number for number in self._order[:1] if number > after + 1), self._count - self._behind + 1)
+            self._wanted = range(after + 1, end)
             if self._wanted:
-                self._asked = self._reader.ask_half("between", {"after": self.last, "before": end})
+                self._asked = self._reader.ask_half("between", {"after": after, "before": end})
             else:
                 self._tell_fetched()
                 self._reader.on_caught_up()
@@ -186,6 +207,7 @@ class Gaps:
             elif self.last < self._settled:
                 missing = range(self.last + 1, min(following, self._settled + 1))
                 self.last = missing[-1]
+                self._lost.append(missing)
                 if untold := range(max(missing.start, self._told + 1), missing.stop):
                     self._reader.on_lost(untold)
             else:

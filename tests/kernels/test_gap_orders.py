@@ -102,9 +102,48 @@ def test_every_number_is_told_once_and_in_order(seed: int) -> None:
         wire.gaps.fetch_to(wire.sent)
         while wire.questions or wire.later:
             wire.answer() if wire.questions else wire.later.pop(0)()
+        wire.gaps.settle()
     assert flat(wire.told) == list(range(1, wire.sent + 1))
     lost = flat([each for each in wire.told if isinstance(each, range)])
     assert not lost or max(lost) < int(wire.ring.messages[0][0].rpartition(b"#")[2])
+
+
+def test_what_is_still_on_its_way_is_not_lost() -> None:
+    """A large message takes its time, and the ring has no room for it."""
+    wire = Wire(random.Random(0), 1000)
+    wire.send(0)
+    wire.arrive()
+    for _ in range(5):
+        wire.send(0)
+    wire.gaps.fetch_to(6)
+    wire.answer()
+    assert (wire.told, wire.questions, wire.gaps.is_busy) == ([1], [], False)
+    wire.gaps.fetch_to(6)
+    assert wire.questions == []
+    wire.arrive()
+    assert wire.told == [1, 2]
+    wire.flying.pop(0)
+    wire.arrive()
+    assert wire.told[:4] == [1, 2, range(3, 4), 4]
+    while wire.flying:
+        wire.arrive()
+    assert (flat(wire.told), wire.gaps.reached(6)) == ([1, 2, 3, 4, 5, 6], True)
+
+
+def test_what_was_given_up_too_early_is_passed_on() -> None:
+    """Late, but there."""
+    wire = Wire(random.Random(0), 600)
+    wire.send(0)
+    wire.arrive()
+    for _ in range(3):
+        wire.send(0)
+    wire.gaps.fetch_to(4)
+    wire.answer()
+    wire.gaps.settle()
+    assert (wire.told, wire.gaps.reached(4)) == ([1, range(2, 4), 4], True)
+    while wire.flying:
+        wire.arrive()
+    assert wire.told == [1, range(2, 4), 4, 2, 3]
 
 
 def test_a_send_that_was_torn_is_no_loss_for_ever() -> None:
