@@ -37,7 +37,7 @@ from hermes_runtime import carriers, lean
 from hermes_runtime.interrupts import Interrupts
 from hermes_runtime.iopub import Outgoing
 from hermes_runtime.ring import Executions, Replay, between, replay
-from hermes_runtime.streams import ChildOutput, flush_only_what_is_pending, keep_usable, pack_any_text
+from hermes_runtime.streams import ChildOutput, flush_only_what_is_pending, keep_usable, pack_any_text, send_in_pieces
 
 VERSION = 1
 
@@ -165,9 +165,13 @@ class KernelHalf:
     # What cells do to the kernel
 
     def keep_streams_open(self) -> None:
-        """A cell that closes ``sys.stdout`` closes it for itself: it is flushed, and the next cell prints."""
+        """A cell that closes ``sys.stdout`` closes it for itself: it is flushed, and the next cell prints.
+
+        And no message of theirs is too large.
+        """
         for stream in self.streams.values():
             stream.close = stream.flush
+            send_in_pieces(stream)
 
     def give_threads_their_cell(self) -> None:
         """What a thread prints belongs to the cell that started it; from ipykernel 7 on it was the running one's.

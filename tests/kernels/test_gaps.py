@@ -95,6 +95,20 @@ async def test_large_messages_come_in_several_answers(lossy: LocalKernel) -> Non
     assert cell.text().split() == [str(n) for n in range(15)]
 
 
+async def test_one_large_print_is_many_messages(lossy: LocalKernel) -> None:
+    """More than the kernel keeps at all: what is not dropped arrives."""
+    cell = await run(lossy, "sys.stdout.write('x' * 100_000_000 + 'end'); sys.stdout.flush()")
+    assert (cell.text() == "x" * 100_000_000 + "end", cell.reply.missing) == (True, 0)
+    assert max(len(m["content"].get("text", "")) for m in cell.messages) <= 1_000_000
+
+
+async def test_a_message_that_takes_long_is_not_lost(lossy: LocalKernel) -> None:
+    """It is too large to be kept, and on its way when the kernel has replied."""
+    cell = await run(lossy, "display({'text/plain': 'x' * 80_000_000}, raw=True)")
+    assert [len(m["content"]["data"]["text/plain"]) for m in cell.messages if "data" in m["content"]] == [80_000_000]
+    assert cell.reply.missing == 0
+
+
 async def test_a_prompt_comes_after_what_was_printed_before(lossy: LocalKernel) -> None:
     """Though all of that was dropped."""
     async with begun(lossy, dropping("True", "say('before')\nline = input('now? ')\nline")) as cell:
