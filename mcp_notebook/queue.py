@@ -25,6 +25,7 @@ PASSWORD = (
     " control_kernel(action='interrupt') ends the waiting."
 )
 EXITED = "The cell called exit(), which ends the kernel."
+LOST = "{:,} messages of the kernel were lost: the output says where, and is not complete."
 PROPOSES = "It proposes as the next cell (nothing was added):"
 PROPOSED_CHARS = 10_000
 EXIT_WITHIN_S = 3.0
@@ -224,8 +225,6 @@ class ExecutionQueue:
         self._end_with(execution, reply, kernel)
 
     def _end_with(self, execution: Execution, reply: Reply, kernel: Kernel) -> None:
-        if reply.missing:
-            execution.note(f"{reply.missing} messages of the kernel were lost here: this output is not complete.")
         if reply.caveat:
             execution.note(reply.caveat)
         for data in reply.payload("page"):
@@ -243,6 +242,8 @@ class ExecutionQueue:
             message = reply.caveat or UNKNOWN
         elif status == "interrupted":
             message = ladder.ended_by if ladder is not None else KEPT
+        if reply.missing:
+            message = f"{message} {LOST.format(reply.missing)}".strip()
         for proposal in reply.payload("set_next_input"):
             message = f"{message}\n{PROPOSES}\n{str(proposal.get('text', ''))[:PROPOSED_CHARS]}".strip()
         self._end(execution, status, message, reply.date)

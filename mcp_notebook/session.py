@@ -27,7 +27,7 @@ from mcp_notebook.hosting import SessionHost, answer_calls
 from mcp_notebook.identity import ProcessId
 from mcp_notebook.inspection import inspect_kernel
 from mcp_notebook.kernels.base import Kernel, KernelInfo, Tasks
-from mcp_notebook.ledger import Ledger, Recalled
+from mcp_notebook.ledger import Ledger, Recalled, damage
 from mcp_notebook.life import KernelLife, StartKernel
 from mcp_notebook.limit import OutputLimit
 from mcp_notebook.memory_limit import MemoryLimit
@@ -128,6 +128,9 @@ class Session(SessionRuns):
         lives = kernel is not None and kernel.exit is None
         self._deaths.recall(kernel_facts, recalled.defined, lives=lives)
         self._life.adopt(kernel, kernel_facts["life"], Certificate.from_data(kernel_facts["death"]), sent)
+        self._tasks.start_soon(self._ledger.keep_synced)
+        if recalled.damaged:
+            self.say(damage(recalled.damaged))
         self._changed(None)
 
     async def leave(self) -> None:
@@ -222,6 +225,7 @@ class Session(SessionRuns):
 
     async def start(self) -> None:
         """Start the kernel. Raises KernelError, and is then as before."""
+        self._tasks.start_soon(self._ledger.keep_synced)
         self._ledger.facts(self._options.facts() | {"directory": str(self._document.directory)})
         if self._document.on_disk is not None:
             await self._ledger.keep_base(self._document.on_disk)

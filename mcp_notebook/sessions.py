@@ -20,14 +20,14 @@ import anyio.to_thread
 
 from mcp_notebook import files, state
 from mcp_notebook.calls import Calls
-from mcp_notebook.errors import BadRequest, FileRefused, NotebookError, UnknownSession
+from mcp_notebook.errors import BadRequest, FileRefused, NotebookError
 from mcp_notebook.identity import ProcessId
 from mcp_notebook.kernels.adopt import adopt, known
 from mcp_notebook.kernels.base import Tasks
 from mcp_notebook.kernels.keeping import Keeper
 from mcp_notebook.kernels.launch import sweep
 from mcp_notebook.leases import Connection, Leases
-from mcp_notebook.left import Left, find_left
+from mcp_notebook.left import Left, Unreadable, find_left, nothing_left
 from mcp_notebook.life import StartKernel
 from mcp_notebook.naming import free_name, make_workspace, new_handle, workspace_in
 from mcp_notebook.options import LOCAL, OnChange, SessionOptions
@@ -66,6 +66,7 @@ class Sessions:
         self.listeners: list[OnChange] = []
         """Called with a session's handle and the id of a changed cell, None for the whole notebook."""
         self._sessions: dict[str, Session] = {}
+        self._unreadable = Unreadable()
         self._leases = Leases(settings.client_wait_s)
         self._quotas = Quotas(settings.limits, self._sessions)
         self._changed = anyio.Event()
@@ -75,7 +76,8 @@ class Sessions:
 
     async def __aenter__(self) -> Self:
         await anyio.to_thread.run_sync(state.prepare, self.settings.home)
-        left = await anyio.to_thread.run_sync(find_left, self.settings) if self._keeper is not None else []
+        find = partial(find_left, self.settings) if self._keeper is not None else nothing_left
+        left, self._unreadable = await anyio.to_thread.run_sync(find)
         await anyio.to_thread.run_sync(partial(sweep, self.settings.sockets, kept=self._keeper is not None))
         self._group = await anyio.create_task_group().__aenter__()
         self._tasks = GuardedTasks(self._group)
@@ -167,9 +169,7 @@ class Sessions:
         """The session of this handle, if it is one that ``connection`` may use. Raises UnknownSession."""
         session = self._sessions.get(handle)
         if session is None or (connection is not None and session.principal != connection.user):
-            raise UnknownSession(
-                "No such session. list_sessions shows yours; open_session opens one and returns its handle."
-            )
+            raise self._unreadable.unknown(handle, connection.user if connection else LOCAL)
         return session
 
     def usable_by(self, connection: Connection) -> list[Session]:
@@ -295,6 +295,8 @@ class Sessions:
             self._forget(session)
             await session.end()
             raise
+        for note in self._unreadable.notes(connection.user):
+            session.say(note)
         if connection.candidates:
             session.say(f"This session is new. {connection.candidates} Pass `session` to go on with one of them.")
             connection.candidates = ""
