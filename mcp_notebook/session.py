@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
+import psutil
 from nbformat import NotebookNode
 
 from mcp_notebook import files, rules
@@ -18,7 +19,7 @@ from mcp_notebook.choice import KernelChoice
 from mcp_notebook.document import Document
 from mcp_notebook.errors import BadRequest, UnknownCell, UnknownExecution
 from mcp_notebook.execution import Execution
-from mcp_notebook.hosting import SessionHost, answer_calls
+from mcp_notebook.hosting import SessionHost, answer_calls, environment_of
 from mcp_notebook.identity import ProcessId
 from mcp_notebook.inspection import inspect_kernel
 from mcp_notebook.kernels.base import Kernel, KernelInfo, Tasks
@@ -78,7 +79,9 @@ class Session(SessionRuns):
         )
         host = SessionHost(options, self._life, self._ledger, self.as_data, self._on_late_call)
         self._runtime = Runtime(host, host)
-        self._record = Record(self.notebook, options.directory, options.spill_over_chars, self._ledger.forgotten)
+        self._record = Record(
+            self.notebook, options.directory, options.spill_over_chars, self._ledger.forgotten, options.masking
+        )
         self._limit = OutputLimit(self._record, options.output_limit_bytes, options.spill_over_chars)
         self._requests: Requests[Execution | Run] = Requests(
             lambda request_id, digest, began: self._ledger.request(request_id, digest, began.id)
@@ -94,6 +97,8 @@ class Session(SessionRuns):
         """Who uses it from now on."""
         self.client_name, self.agent = client_name, agent
         self._ledger.lease(token, client_name, agent, process)
+        if self._options.masking.learn(self._options.client_environment()) and self.notebook.cells:
+            self._tasks.start_soon(self._mask)
 
     async def go_on(self, recalled: Recalled, kernel: Kernel | None) -> None:
         """Be what an earlier server's session was; ``kernel`` is the one that it had, None if it had none any more."""
@@ -107,6 +112,9 @@ class Session(SessionRuns):
             with suppress(UnknownExecution):
                 began = self._begun(data["began"])
                 self._requests.recall(request_id, data["hash"], began, time.time() - data["at"])
+        if kernel is not None and kernel.info.pid is not None:
+            with suppress(psutil.Error):  # its client, which knows more, may come later
+                self._options.masking.learn(environment_of(kernel.info.pid))
         for execution in pending:
             self._listen_to(execution)
         sent = [(each, recalled.executions[each.id].get("msg_id")) for each in pending]
@@ -208,6 +216,7 @@ class Session(SessionRuns):
             await self._ledger.keep_base(self._document.on_disk)
         info, note = await self._choice.start(lambda name: self._life.start(name, self._document.directory))
         self._notes += [note] if note else []
+        await self._mask()
         self._describe(info)
 
     async def restart(self) -> str:
@@ -261,7 +270,8 @@ class Session(SessionRuns):
 
     async def inspect(self, name: str | None) -> dict[str, Any]:
         """What is defined in the kernel; one variable in depth. Raises BadRequest, KernelError."""
-        return await inspect_kernel(self._life.kernel(), name)
+        found: dict[str, Any] = self._options.masking.data(await inspect_kernel(self._life.kernel(), name))
+        return found
 
     # The file
 
@@ -270,6 +280,7 @@ class Session(SessionRuns):
         self.show_running()
         notes = await self._document.refresh(self.show_running)
         if notes:
+            await self._mask()
             self._changed(None)
         return list(notes)
 
@@ -284,6 +295,11 @@ class Session(SessionRuns):
         return saved
 
     # Inside
+
+    async def _mask(self) -> None:
+        """Mask what is in the document already: outputs that a file had, or that came before a secret was known."""
+        for cell in await anyio.to_thread.run_sync(self._options.masking.cells, list(self.notebook.cells)):
+            self._ledger.cell(cell)
 
     async def _restart(self) -> None:
         self._record.restarted()

@@ -34,7 +34,7 @@ from mcp_notebook.life import StartKernel
 from mcp_notebook.options import LOCAL, OnChange, SessionOptions
 from mcp_notebook.session import Session
 from mcp_notebook.settings import Settings
-from mcp_notebook.starting import starter
+from mcp_notebook.starting import masking_by, starter
 from mcp_notebook.tasks import GuardedTasks
 
 __all__ = ["LOCAL", "Connection", "Opened", "Sessions"]
@@ -282,7 +282,7 @@ class Sessions:
             started=datetime.now(UTC).isoformat(timespec="microseconds"),  # the order of a successor
             check_free=partial(self._check_free, handle),
         )
-        session = Session(options, self._starter(handle, place, directory), self._tasks, on_disk)
+        session = Session(options, self._starter(options), self._tasks, on_disk)
         self._sessions[handle] = session
         self._leases.hold(session, connection)
         try:
@@ -301,8 +301,7 @@ class Sessions:
         try:
             options = self._options(left.directory).of(left.recalled.facts)
             kernel = adopt(known(left.kernel), self._tasks) if left.kernel is not None else None
-            start = self._starter(options.handle, options.workspace, left.directory)
-            session = Session(options, start, self._tasks, left.recalled.on_disk, left.recalled)
+            session = Session(options, self._starter(options), self._tasks, left.recalled.on_disk, left.recalled)
             await session.go_on(left.recalled, kernel)
             state.own(left.directory)
             lease = left.recalled.lease
@@ -344,12 +343,16 @@ class Sessions:
             outlives_server=self._keeper is not None,
             on_change=self._tell,
             policy=self.settings.runtime,
+            masking=masking_by(self.settings),
             client_environment=partial(self._client_environment, directory.name),
             check_free=partial(self._check_free, directory.name),
         )
 
-    def _starter(self, handle: str, place: Path, logs: Path) -> StartKernel:
-        return starter(self.settings, self._keeper, partial(self._client_environment, handle), place, logs)
+    def _starter(self, options: SessionOptions) -> StartKernel:
+        environment_of = partial(self._client_environment, options.handle)
+        return starter(
+            self.settings, self._keeper, environment_of, options.masking, options.workspace, options.directory
+        )
 
     def _client_environment(self, handle: str) -> Mapping[str, str]:
         """Of the client that uses the session; the server's own where none does, or it sent none."""
