@@ -64,6 +64,7 @@ class Session(SessionRuns):
             on_disk,
             options.check_free,
             keep=lambda on_disk: self._ledger.keep_base(on_disk),
+            masking=options.masking,
         )
         self._ledger = Ledger(options.directory if options.outlives_server else None, self.notebook, recalled)
         self._choice = KernelChoice(self.notebook, options.kernel_name)
@@ -211,12 +212,13 @@ class Session(SessionRuns):
 
     async def start(self) -> None:
         """Start the kernel. Raises KernelError, and is then as before."""
+        self._options.masking.learn(self._options.client_environment())
+        await self._mask()
         self._ledger.facts(self._options.facts() | {"directory": str(self._document.directory)})
         if self._document.on_disk is not None:
             await self._ledger.keep_base(self._document.on_disk)
         info, note = await self._choice.start(lambda name: self._life.start(name, self._document.directory))
         self._notes += [note] if note else []
-        await self._mask()
         self._describe(info)
 
     async def restart(self) -> str:
@@ -280,7 +282,6 @@ class Session(SessionRuns):
         self.show_running()
         notes = await self._document.refresh(self.show_running)
         if notes:
-            await self._mask()
             self._changed(None)
         return list(notes)
 
@@ -297,8 +298,7 @@ class Session(SessionRuns):
     # Inside
 
     async def _mask(self) -> None:
-        """Mask what is in the document already: outputs that a file had, or that came before a secret was known."""
-        for cell in await anyio.to_thread.run_sync(self._options.masking.cells, list(self.notebook.cells)):
+        for cell in await self._document.mask():
             self._ledger.cell(cell)
 
     async def _restart(self) -> None:

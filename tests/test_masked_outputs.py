@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import anyio
 import pytest
 from mcp import Client
 
+from mcp_notebook.errors import KernelStartFailed
 from mcp_notebook.server import open_server
 from mcp_notebook.sessions import Connection, Sessions
 from mcp_notebook.settings import BadSettings, Settings, load
@@ -21,6 +23,7 @@ pytestmark = pytest.mark.anyio
 
 SECRET = "q7Zp4vXk" + "2LmN8wRt5yBc"
 TOKEN = "ghp_" + "aB3x" * 9
+NAME = "secretive"
 PASSED = {"SERVICE_TOKEN": SECRET, "OTHER_PASSWORD": "p4ss wörd & more"}
 
 
@@ -45,10 +48,11 @@ async def mine(secretive: Settings, anyio_backend: str) -> AsyncIterator[Session
 async def client(secretive: Settings, mine: Sessions, anyio_backend: str) -> AsyncIterator[Client]:
     """His client, with one session for all tests."""
     async with open_server(secretive, mine) as server, Client(server, mode="auto", cache=None) as client:
+        await structured(client, "open_session", name=NAME)
         yield client
 
 
-SHOWN = "import os; s = os.environ['SERVICE_TOKEN']; token = 'ghp_' + 'aB3x' * 9; "
+SHOWN = "import os; s = os.environ['SERVICE_TOKEN']; token = 'ghp_' + 'aB3x' * 9\n"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +67,7 @@ SHOWN = "import os; s = os.environ['SERVICE_TOKEN']; token = 'ghp_' + 'aB3x' * 9
         "{'a': {s: token}}",
         "raise ValueError(f'{s} and {token}')",
         "assert s == token, f'{s} is not {token}'",
-        "class Mine:\n    def _repr_html_(self): return f'<b>{s}</b>{token}'\nMine()",
+        "class Mine:\n    def _repr_html_(self): return f'<b>{s}</b>{token}'\n    __repr__ = _repr_html_\nMine()",
         "from IPython.display import JSON; JSON({'a': [s], 'b': token})",
         "from IPython.display import display; d = display('x', display_id=True); d.update(f'{s} {token}')",
         "import subprocess; print(subprocess.run(['env'], capture_output=True, text=True).stdout, token)",
@@ -81,7 +85,7 @@ async def test_no_output_shows_a_secret(client: Client, source: str) -> None:
 
 async def test_the_session_tells_what_is_masked(client: Client) -> None:
     """By the names of the variables; the source of a cell is never altered."""
-    opened = await structured(client, "open_session")
+    opened = await structured(client, "open_session", name=NAME)
     assert {"SERVICE_TOKEN", "OTHER_PASSWORD"} <= set(opened["masked"])
     assert "OTHER_PASSWORD" in opened["kernel"]["withheld"]
     await run(client, f"x = '{TOKEN}'  # as written")
@@ -92,7 +96,7 @@ async def test_the_session_tells_what_is_masked(client: Client) -> None:
 
 async def test_other_ways_to_look(client: Client) -> None:
     """Variables, the resources, a prompt for input, and the progress of a cell that runs."""
-    session = (await structured(client, "open_session"))["session"]
+    session = (await structured(client, "open_session", name=NAME))["session"]
     await run(client, SHOWN)
     assert not _leaks(json.dumps(await structured(client, "inspect_variables")))
     assert not _leaks(json.dumps(await structured(client, "inspect_variables", name="s")))
@@ -108,7 +112,7 @@ async def test_other_ways_to_look(client: Client) -> None:
 
     answer = {"action": "answer", "text": "yes", "wait_s": 20}
     await call(client, "control_kernel", **answer)
-    sources = "import threading\nprint(s, end=' ', flush=True)\nthreading.Event().wait(6)"
+    sources = "import threading\nprint(s, end=' ', flush=True)\nthreading.Event().wait(5)"
     with anyio.fail_after(30):
         await client.call_tool("execute_cell", {"source": sources, "wait_s": 20}, progress_callback=hear)
     assert "[masked: SERVICE_TOKEN]" in heard
@@ -118,7 +122,7 @@ async def test_other_ways_to_look(client: Client) -> None:
 async def test_a_long_output_is_masked_outside_the_document_too(client: Client, secretive: Settings) -> None:
     """Its pages, a search in it, and the file that it is kept in."""
     shown = await run(
-        client, SHOWN + "\nfor n in range(2000): print(n, 'line', s if n % 500 == 499 else '', token[:-n or None])"
+        client, SHOWN + "for n in range(2000): print(n, 'line', s if n % 500 == 499 else '', token[:-n or None])"
     )
     assert not _leaks(shown)
     cell_id = shown.partition("cell=")[2].split()[0]
@@ -178,15 +182,11 @@ async def test_what_came_before_a_secret_was_known(mine: Sessions) -> None:
 async def test_what_a_kernel_said_that_did_not_start_is_masked(mine: Sessions, tmp_path: Path) -> None:
     """The error tells its last lines."""
     broken = tmp_path / "python"
-    broken.write_text(f"#!/bin/sh\necho '{SECRET}' >&2\nexit 3\n")
+    asked = f'case "$*" in *importlib*) exec {sys.executable} "$@";; esac'
+    broken.write_text(f"#!/bin/sh\n{asked}\necho '{SECRET}' >&2\nexit 3\n")
     broken.chmod(0o755)
-    kernels = tmp_path / "share" / "jupyter" / "kernels" / "broken"
-    kernels.mkdir(parents=True)
-    spec = {"argv": [str(broken), "{connection_file}"], "display_name": "Broken", "language": "sh"}
-    (kernels / "kernel.json").write_text(json.dumps(spec))
-    environment = {**mine.settings.environment, "JUPYTER_PATH": str(tmp_path / "share" / "jupyter")}
-    with pytest.raises(Exception, match="masked: SERVICE_TOKEN") as failed:
-        await mine.open(Connection(agent="broken", environment=environment), kernel="broken")
+    with pytest.raises(KernelStartFailed, match="masked: SERVICE_TOKEN") as failed:
+        await mine.open(Connection(agent="broken"), kernel=str(broken))
     assert not _leaks(str(failed.value))
 
 
