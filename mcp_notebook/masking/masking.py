@@ -3,6 +3,7 @@
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
@@ -15,6 +16,17 @@ OWN = "by mask_patterns"
 _BINARY = re.compile(r"image/(?!svg)|audio/|video/|font/|application/(?:pdf|octet-stream|zip)")
 
 Cell = TypeVar("Cell", bound=MutableMapping[str, Any])
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The values that are secret; replaced as a whole, since other threads may be masking."""
+
+    needles: tuple[str, ...]
+    """Of which each form of a value contains one."""
+    pattern: re.Pattern[str]
+    """Of all forms; the number of the group that matched is that of the needle, from 1."""
+    labels: tuple[str, ...]
 
 
 class Masking:
@@ -32,9 +44,7 @@ class Masking:
         self._own = [re.compile(pattern) for pattern in patterns]
         self._values: dict[str, str] = {}
         """The name of the variable, by value."""
-        self._needles: list[str] = []
-        self._labels: list[str] = []
-        self._of_values: re.Pattern[str] | None = None
+        self._known: _Known | None = None
         self._least_chars = 1 if self._own else SHORTEST_TOKEN
 
     @property
@@ -103,17 +113,18 @@ class Masking:
 
     def _compile(self) -> None:
         forms = {needle: (form, name) for value, name in self._values.items() for needle, form in forms_of(value)}
-        self._needles = sorted(forms, key=len, reverse=True)
-        self._labels = [forms[needle][1] for needle in self._needles]
-        self._of_values = re.compile("|".join(f"({forms[needle][0]})" for needle in self._needles), re.ASCII)
-        self._least_chars = 1 if self._own else min(SHORTEST_TOKEN, *map(len, self._needles))
+        needles = sorted(forms, key=len, reverse=True)
+        pattern = re.compile("|".join(f"({forms[needle][0]})" for needle in needles), re.ASCII)
+        self._least_chars = 1 if self._own else min(SHORTEST_TOKEN, *map(len, needles))
+        self._known = _Known(tuple(needles), pattern, tuple(forms[needle][1] for needle in needles))
 
     def _found(self, text: str) -> list[Span]:
         found: list[Span] = []
-        if self._of_values is not None and any(needle in text for needle in self._needles):
+        known = self._known
+        if known is not None and any(needle in text for needle in known.needles):
             found += [
-                (*each.span(), self._labels[each.lastindex - 1])
-                for each in self._of_values.finditer(text)
+                (*each.span(), known.labels[each.lastindex - 1])
+                for each in known.pattern.finditer(text)
                 if each.lastindex
             ]
         found += [each for each in tokens_in(text) if not (each[2] == PASSWORD and is_common(text[each[0] : each[1]]))]
