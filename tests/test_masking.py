@@ -264,6 +264,9 @@ def test_hostile_values_and_texts_are_quick() -> None:
     known.learn({"A_TOKEN": r"(((a+)+)+$[\w{1,9}", "B_TOKEN": "\udc80\udc81 lone surrogates", "URL": "http://[::bad"})
     for text in ("-----BEGIN " + "PRIVATE KEY-----" + "A" * 200_000, "eyJ" * 100_000, "sk-" * 100_000, "://" * 100_000):
         known.text(text + "!")
+    huge = "".join(f"{n:x}" for n in range(30_000))
+    known.learn({"HUGE_KEY": huge, "LINES_KEY": "\n".join(huge[at : at + 64] for at in range(0, 3_000, 64))})
+    assert known.text(f"x {huge} y {huge[640:704]} z") == "x [masked: HUGE_KEY] y [masked: LINES_KEY] z"
     assert known.text(r"x (((a+)+)+$[\w{1,9} y") == "x [masked: A_TOKEN] y"
 
 

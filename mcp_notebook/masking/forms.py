@@ -10,6 +10,8 @@ from urllib.parse import quote, quote_plus
 HEAD_CHARS = 16
 """So much of a long random value is enough to know it by, where a preview or a table cut it."""
 
+LONGEST_CHARS = 1_000
+"""A pattern takes time for each character of it."""
 SHORTEST_TOKEN = 12
 PRIVATE_KEY = "private key"
 PASSWORD = "password"
@@ -94,7 +96,10 @@ _LONG_RANDOM = re.compile(r"(?=(?:\D*\d){2})(?=(?:[^A-Za-z]*[A-Za-z]){2})[\w+/=~
 
 
 def forms_of(value: str) -> Iterator[tuple[str, str]]:
-    """A text that each form of it contains, and the pattern of that form."""
+    """A text that each form of it contains, and the pattern of that form; of a very long value as it is only."""
+    if len(value) > LONGEST_CHARS:
+        yield value[:LONGEST_CHARS], rf"{re.escape(value[:LONGEST_CHARS])}\S*"
+        return
     if len(value) >= HEAD_CHARS + 8 and _LONG_RANDOM.fullmatch(value[:HEAD_CHARS]):
         head, rest = value[:HEAD_CHARS], value[HEAD_CHARS:]
         yield head, rf"{re.escape(head)}(?:{re.escape(rest)}|[\w+/=~-]*)"
