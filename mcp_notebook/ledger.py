@@ -7,8 +7,8 @@ that changed since are entries of the journal. Long outputs stay in the files th
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class Recalled:
     facts: dict[str, Any]
     """What it was made with."""
     kernel: dict[str, Any]
-    """``directory`` of the kernel's files or None, ``life``, and ``death`` or None."""
+    """``directory`` of the kernel's files or None, ``life``, and ``death`` or None, and so ``stopped``."""
     lease: dict[str, Any]
     """Who used it last: ``token``, ``client_name``, ``agent`` and ``process``."""
     on_disk: files.OnDisk | None
@@ -51,6 +51,8 @@ class Recalled:
     runs: dict[str, dict[str, Any]]
     lineage: int = 1
     base: int = 0
+    defined: dict[str, Any] | None = None
+    """The user's variables in the kernel, as it told them last."""
     changed: frozenset[str] = field(default_factory=frozenset)
     """The ids of cells that are not as in the base."""
 
@@ -68,6 +70,8 @@ class Ledger:
         """Cells that have an entry."""
         self._latest: dict[str, Any] = {}
         """What is not in the document and must not be missing."""
+        self._held_back: dict[str, Any] | None = None
+        """What waits to be written together."""
         self._is_behind = False
         """Something could not be written, and was not made good yet."""
         self._told: str | None = None
@@ -90,8 +94,20 @@ class Ledger:
         relay = process.as_data() if process is not None else None
         self._set({"lease": {"token": token, "client_name": client_name, "agent": agent, "process": relay}})
 
-    def kernel(self, directory: Path | None, life: int, death: str | None = None) -> None:
-        self._set({"kernel": {"directory": str(directory) if directory else None, "life": life, "death": death}})
+    def kernel(
+        self,
+        directory: Path | None,
+        life: int,
+        death: Mapping[str, Any] | None = None,
+        stopped: str | None = None,
+    ) -> None:
+        """``death`` is its certificate; ``stopped`` says why we are about to kill it."""
+        where = str(directory) if directory else None
+        self._set({"kernel": {"directory": where, "life": life, "death": death, "stopped": stopped}})
+
+    def defined(self, variables: Mapping[str, Any] | None) -> None:
+        """What the kernel told of the user's variables."""
+        self._set({"defined": variables})
 
     def lineage(self, number: int) -> None:
         self._set({"lineage": number})
@@ -104,7 +120,7 @@ class Ledger:
         self._put(self._cell_entry(cell) | self._order_entry())
 
     def queued(self, execution: Execution, cell: NotebookNode) -> None:
-        self._put(self._cell_entry(cell) | self._order_entry() | _execution_entry(execution))
+        self._put(self._cell_entry(cell) | self._order_entry(cell) | _execution_entry(execution))
 
     def sent(self, execution: Execution, msg_id: str, ran: Ran | None) -> None:
         """It runs in the kernel, under this message id of the request."""
@@ -112,12 +128,13 @@ class Ledger:
 
     def ended(self, execution: Execution, ran: Ran | None, cell: NotebookNode | None) -> None:
         """The cell, if there still is one, shows what it gave."""
-        made = {f"made/{execution.id}": None} if execution.made.ended else {}
+        made = {_made_key(execution, number): None for number in range(1, len(execution.made.ended) + 1)}
         self._put(_execution_entry(execution) | self._ran_entry(execution, ran) | self._cell_entry(cell) | made)
 
     def called(self, execution: Execution) -> None:
         """A runtime call of the running execution has ended; its cell has them all at its own end."""
-        self._put({f"made/{execution.id}": asdict(execution.made)})
+        made = execution.made
+        self._put({_made_key(execution, len(made.ended)): {"begun": made.begun, "call": made.ended[-1]}})
 
     def forgotten(self, execution_id: str) -> None:
         self._put({f"execution/{execution_id}": None})
@@ -166,8 +183,21 @@ class Ledger:
         self._latest |= entries
         self._put(entries)
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is told within it is written at once, at its end."""
+        self._held_back = {}
+        try:
+            yield
+        finally:
+            entries, self._held_back = self._held_back, None
+            self._put(entries)
+
     def _put(self, entries: Mapping[str, Any]) -> None:
         if self._journal is None or not entries:
+            return
+        if self._held_back is not None:
+            self._held_back |= entries
             return
         if self._is_behind:
             entries = self._whole() | dict(entries)
@@ -191,8 +221,14 @@ class Ledger:
         self._latest |= entry
         return entry
 
-    def _order_entry(self) -> dict[str, Any]:
-        order = [cell["id"] for cell in self._notebook.cells]
+    def _order_entry(self, cell: NotebookNode | None = None) -> dict[str, Any]:
+        """What changed, which can be where ``cell`` stands; without it, anything."""
+        if cell is not None and self._stands_as_known(cell["id"]):
+            return {}
+        if cell is not None and self._is_appended(cell["id"]):
+            self._order.append(cell["id"])
+            return {f"{APPENDED}/{cell['id']}": True}
+        order = [each["id"] for each in self._notebook.cells]
         if order == self._order:
             return {}
         if order[:-1] == self._order:  # so that a long notebook is not written as often as it has cells
@@ -202,6 +238,14 @@ class Ledger:
         self._changed -= gone
         self._order = order
         return {"order": order} | {f"cell/{cell_id}": None for cell_id in gone}
+
+    def _stands_as_known(self, cell_id: str) -> bool:
+        at = self._notebook.position(cell_id)
+        return len(self._order) == len(self._notebook.cells) and self._order[at] == cell_id
+
+    def _is_appended(self, cell_id: str) -> bool:
+        ids = [cell["id"] for cell in self._notebook.cells[-2:]]
+        return len(self._order) + 1 == len(self._notebook.cells) and ids == [*self._order[-1:], cell_id]
 
     def _base_file(self, number: int) -> Path:
         assert self._directory is not None
@@ -252,12 +296,13 @@ def recall(directory: Path) -> Recalled | None:
         cells=[cells[cell_id] for cell_id in _order(found) if cell_id in cells],
         metadata=_node(metadata),
         executions=dict(sorted(_under("execution", found), key=lambda item: int(item[1]["place"] or 1 << 40))),
-        made=dict(_under("made", found)),
+        made=_made(found),
         ran={key: Ran(**value) for key, value in _under("ran", found)},
         requests=dict(_under("request", found)),
         runs=dict(_under("run", found)),
         lineage=int(found.get("lineage", 1)),
         base=number,
+        defined=found.get("defined"),
         changed=frozenset(changed),
     )
 
@@ -271,6 +316,20 @@ def recall_kernel(directory: Path) -> dict[str, Any]:
 def _execution_entry(execution: Execution, msg_id: str | None = None) -> dict[str, Any]:
     data = execution.as_data()
     return {f"execution/{execution.id}": data | ({"msg_id": msg_id} if msg_id else {})}
+
+
+def _made_key(execution: Execution, number: int) -> str:
+    return f"made/{execution.id}/{number}"
+
+
+def _made(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    made: dict[str, dict[str, Any]] = {}
+    for key, told in _under("made", found):
+        execution_id = key.partition("/")[0]
+        calls = made.setdefault(execution_id, {"execution": execution_id, "begun": 0, "ended": []})
+        calls["begun"] = max(calls["begun"], told["begun"])
+        calls["ended"].append(told["call"])
+    return made
 
 
 def _order(found: Mapping[str, Any]) -> list[str]:

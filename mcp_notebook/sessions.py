@@ -30,7 +30,6 @@ from mcp_notebook.kernels.keeping import Keeper
 from mcp_notebook.kernels.launch import sweep
 from mcp_notebook.leases import Connection, Leases
 from mcp_notebook.left import Left, find_left
-from mcp_notebook.life import StartKernel
 from mcp_notebook.options import LOCAL, OnChange, SessionOptions
 from mcp_notebook.session import Session
 from mcp_notebook.settings import Settings
@@ -67,7 +66,7 @@ class Sessions:
         """Called with a session's handle and the id of a changed cell, None for the whole notebook."""
         self._sessions: dict[str, Session] = {}
         self._leases = Leases(settings.client_wait_s)
-        self._fewer = anyio.Event()
+        self._changed = anyio.Event()
         self.calls = Calls()
         self._group: anyio.abc.TaskGroup
         self._tasks: Tasks
@@ -198,15 +197,18 @@ class Sessions:
         self._forget(session)
         await session.end()
 
-    async def one_ends(self) -> None:
-        """Return when the next session has ended, or could not begin."""
-        await self._fewer.wait()
+    async def changed(self) -> None:
+        """Return when the next session has begun, or ended."""
+        await self._changed.wait()
 
     def _forget(self, session: Session) -> None:
         self._sessions.pop(session.handle, None)
         self._leases.drop(session)
-        self._fewer.set()
-        self._fewer = anyio.Event()
+        self._count_changed()
+
+    def _count_changed(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
 
     def _workspace(self, connection: Connection, chosen: str | Path | None = None) -> Path:
         root = (connection.workspace or self.settings.workspace).resolve()
@@ -282,8 +284,9 @@ class Sessions:
             started=datetime.now(UTC).isoformat(timespec="microseconds"),  # the order of a successor
             check_free=partial(self._check_free, handle),
         )
-        session = Session(options, self._starter(options), self._tasks, on_disk)
+        session = Session(options, starter(self.settings, self._keeper, options), self._tasks, on_disk)
         self._sessions[handle] = session
+        self._count_changed()
         self._leases.hold(session, connection)
         try:
             await session.start()
@@ -301,7 +304,8 @@ class Sessions:
         try:
             options = self._options(left.directory).of(left.recalled.facts)
             kernel = adopt(known(left.kernel), self._tasks) if left.kernel is not None else None
-            session = Session(options, self._starter(options), self._tasks, left.recalled.on_disk, left.recalled)
+            start = starter(self.settings, self._keeper, options)
+            session = Session(options, start, self._tasks, left.recalled.on_disk, left.recalled)
             await session.go_on(left.recalled, kernel)
             state.own(left.directory)
             lease = left.recalled.lease
@@ -312,6 +316,7 @@ class Sessions:
             logger.exception("The session in %s could not be taken over", left.directory)
             return
         self._sessions[session.handle] = session
+        self._count_changed()
 
     async def _stop_unused(self) -> None:
         """End what nobody has used for long, saved first."""
@@ -340,18 +345,13 @@ class Sessions:
             directory=directory,
             spill_over_chars=self.settings.spill_over_chars,
             output_limit_bytes=self.settings.output_limit_bytes,
+            memory_mb=self.settings.limits.memory_mb,
             outlives_server=self._keeper is not None,
             on_change=self._tell,
             policy=self.settings.runtime,
             masking=masking_by(self.settings),
             client_environment=partial(self._client_environment, directory.name),
             check_free=partial(self._check_free, directory.name),
-        )
-
-    def _starter(self, options: SessionOptions) -> StartKernel:
-        environment_of = partial(self._client_environment, options.handle)
-        return starter(
-            self.settings, self._keeper, environment_of, options.masking, options.workspace, options.directory
         )
 
     def _client_environment(self, handle: str) -> Mapping[str, str]:

@@ -1,6 +1,5 @@
 """How a session's kernels are started: by the settings, in the environment of the client that uses the session."""
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mcp_notebook.errors import KernelError
@@ -10,40 +9,33 @@ from mcp_notebook.kernels.keeping import Keeper
 from mcp_notebook.kernels.start import start_kernel
 from mcp_notebook.life import StartKernel
 from mcp_notebook.masking import Masking
+from mcp_notebook.options import SessionOptions
 from mcp_notebook.settings import Settings
 
 
-def starter(
-    settings: Settings,
-    keeper: Keeper | None,
-    environment_of: Callable[[], Mapping[str, str]],
-    masking: Masking,
-    place: Path,
-    logs: Path,
-) -> StartKernel:
-    """Starts kernels of one session, whose workspace is ``place`` and whose directory for logs is ``logs``."""
+def starter(settings: Settings, keeper: Keeper | None, options: SessionOptions) -> StartKernel:
+    """Starts kernels of one session; what they are given and what they are not is masked from then on."""
 
     async def start(kernel: str | None, cwd: Path, tasks: Tasks) -> Kernel:
-        masking.learn(environment_of())
-        environment, withheld = kernel_environment(
-            environment_of(), keep=settings.env_pass, withhold=settings.env_withhold
-        )
+        of_client = options.client_environment()
+        options.masking.learn(of_client)
+        environment, withheld = kernel_environment(of_client, keep=settings.env_pass, withhold=settings.env_withhold)
         try:
             return await start_kernel(
                 kernel,
-                workspace=place,
+                workspace=options.workspace,
                 environment=environment,
                 withheld=withheld,
                 cwd=cwd,
                 sockets=settings.sockets,
-                logs=logs,
+                logs=options.directory,
                 lean=settings.lean,
                 timeout_s=settings.start_timeout_s,
                 tasks=tasks,
                 keeper=keeper,
             )
         except KernelError as exc:  # it tells what the process wrote
-            exc.args = (masking.text(str(exc)),)
+            exc.args = (options.masking.text(str(exc)),)
             raise
 
     return start

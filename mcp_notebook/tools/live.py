@@ -67,6 +67,8 @@ class SessionSummary:
     started: str
     cells: int
     queued_or_running: int
+    death: str | None
+    """How its kernel died, and what to do; None while it lives."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ async def open_session(
         cells=len(session.notebook.cells),
         kernel=_kernel(session),
         masked=session.masked,
-        notes=[*opened.notes, *session.take_notes()],
+        notes=[*([session.death] if session.death else []), *opened.notes, *session.take_notes()],
     )
 
 
@@ -203,8 +205,8 @@ async def list_sessions(call: Call) -> SessionList:
 
     For each session: the handle to pass as `session`, its name, its state (idle, busy, waiting_for_input,
     starting, dead, shutdown), notebook file, workspace, kernel, when it was started, the number of cells,
-    and how many executions are queued or running. Starts nothing. Call it when a call was refused because
-    there are two or more sessions, or because a handle is not known.
+    how many executions are queued or running, and of a dead kernel how it died. Starts nothing. Call it
+    when a call was refused because there are two or more sessions, or because a handle is not known.
     """
     await call.sessions.resume(call.connection)
     return SessionList(sessions=[_summary(session) for session in call.sessions.of(call.connection)])
@@ -221,6 +223,7 @@ def _summary(session: Session) -> SessionSummary:
         started=session.started,
         cells=len(session.notebook.cells),
         queued_or_running=len(session.pending),
+        death=session.death,
     )
 
 
