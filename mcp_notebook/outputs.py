@@ -143,7 +143,7 @@ class OutputCollector:
             case "update_display_data":
                 return self._update(self._masked(content)) > 0
             case "error":
-                return self._fail(self.masking.data(content))
+                return self._fail({name: self.masking.data(value) for name, value in content.items()})
             case "clear_output":
                 return self._clear_output(wait=bool(content.get("wait")))
             case "execute_input":

@@ -101,6 +101,7 @@ def test_what_may_stand_anywhere_is_no_secret(name: str, value: str) -> None:
         ("API_KEY", "hunter2-hunter2", ["hunter2-hunter2"]),
         ("DB_PASSWORD", "correct horse battery staple", ["correct horse battery staple"]),
         ("DB_PASSWORD", "qwrtzpsdfg", ["qwrtzpsdfg"]),
+        ("DB_PASSWORD", "!x://y7-zz", ["!x://y7-zz"]),
         ("AWS_SECRET_ACCESS_KEY", "/" + "aB3" * 13, ["/" + "aB3" * 13]),
         ("DATABASE_URL", "postgres://app:s3cr%40t-pw@db/x", ["s3cr%40t-pw", "s3cr@t-pw"]),
         (
@@ -180,6 +181,7 @@ def test_secrets_are_known_by_what_is_around_them(text: str, masked: str) -> Non
         "Authorization: Basic",
         "import os; os.environ['API_KEY']",
         "AKIAAAA, eyJ and ghp_ are how tokens begin",
+        "'-----BEGIN " + "PRIVATE KEY-----' in text",
         "-----BEGIN CERTIFICATE-----\nMIIBszCCARwCCQD2\n-----END CERTIFICATE-----",
         "aGVsbG8gd29ybGQgdGhpcyBpcyBiYXNlNjQgdGV4dCBvZiBubyBpbXBvcnRhbmNl",
         "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
@@ -264,6 +266,9 @@ def test_hostile_values_and_texts_are_quick() -> None:
     known.learn({"A_TOKEN": r"(((a+)+)+$[\w{1,9}", "B_TOKEN": "\udc80\udc81 lone surrogates", "URL": "http://[::bad"})
     for text in ("-----BEGIN " + "PRIVATE KEY-----" + "A" * 200_000, "eyJ" * 100_000, "sk-" * 100_000, "://" * 100_000):
         known.text(text + "!")
+    deep = "[" * 900 + "]" * 900
+    known.learn({"DEEP_KEY": deep})
+    assert known.data(json.loads(deep)) == json.loads(deep)
     huge = "".join(f"{n:x}" for n in range(30_000))
     known.learn({"HUGE_KEY": huge, "LINES_KEY": "\n".join(huge[at : at + 64] for at in range(0, 3_000, 64))})
     assert known.text(f"x {huge} y {huge[640:704]} z") == "x [masked: HUGE_KEY] y [masked: LINES_KEY] z"

@@ -26,7 +26,7 @@ _QUOTED = r"[\"'\\]*\s*[:=]\s*[\"'\\]*"
 _TOKENS = {
     PRIVATE_KEY: (
         rf"-----BEGIN (?:[A-Z0-9]{{1,16}} ){{0,4}}PRIVATE KEY(?: BLOCK)?-----{_GAP}"
-        rf"(?:(?:Proc-Type|DEK-Info|Comment|Version):[^\n\\]*+{_GAP})*+(?:[A-Za-z0-9+/=]{{16,}}+{_GAP})*+"
+        rf"(?:(?:Proc-Type|DEK-Info|Comment|Version):[^\n\\]*+{_GAP})*+(?:[A-Za-z0-9+/=]{{16,}}+{_GAP})++"
         rf"(?:[A-Za-z0-9+/=]{{0,64}}{_GAP}-----END [A-Z0-9 ]++-----)?"
     ),
     "GitHub token": rf"{_BEFORE}(?:gh[pousr]_[A-Za-z0-9]{{20,255}}|github_pat_\w{{22,255}})",

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from mcp_notebook.masking.forms import PASSWORD, SHORTEST_TOKEN, Span, forms_of, tokens_in
 from mcp_notebook.masking.values import is_common, values_of
+from mcp_notebook.nodes import is_too_deep
 from mcp_notebook.terminal import CONTROLS, INVISIBLE
 
 OWN = "by mask_patterns"
@@ -86,12 +87,8 @@ class Masking:
         return [(_place(places, start), _place(places, end - 1) + 1, label) for start, end, label in self._found(shown)]
 
     def data(self, value: Any) -> Any:
-        """The same for the texts in lists and mappings; keys stay."""
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, Mapping):
-            return {key: self.data(item) for key, item in value.items()}
-        return [self.data(item) for item in value] if isinstance(value, list | tuple) else value
+        """The same for the texts in lists and mappings; keys stay, and so does what no notebook can hold."""
+        return value if is_too_deep(value) else self._data(value)
 
     def bundle(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """The same for a mime bundle, whose images and other binary data stay."""
@@ -102,6 +99,13 @@ class Masking:
     def cells(self, cells: Iterable[Cell]) -> list[Cell]:
         """Mask the outputs of these cells, in place; returns the cells that had a secret."""
         return [cell for cell in cells if sum(map(self._mask, cell.get("outputs") or ()))]
+
+    def _data(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {key: self._data(item) for key, item in value.items()}
+        return [self._data(item) for item in value] if isinstance(value, list | tuple) else value
 
     def _mask(self, output: MutableMapping[str, Any]) -> bool:
         masked = {name: self.data(output[name]) for name in ("text", "evalue", "traceback") if name in output}

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from mcp_notebook.nodes import is_too_deep
+
 SECRET_WORDS = (
     "KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "PASSWD", "AUTH", "DSN", "WEBHOOK", "CREDS", "BEARER",
     "APIKEY",
@@ -24,6 +26,7 @@ LONGEST_NUMBER = 5
 
 _STRICT = re.compile("PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|CREDS", re.IGNORECASE)
 _AUTHOR = re.compile("AUTHOR(?!I)", re.IGNORECASE)
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PATH = re.compile(r"(?:~|\.{1,2})?/|[A-Za-z]:[\\/]")
 _BASE64_OF_30_BYTES = re.compile(r"(?=.*[0-9])(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9/+]{40}")
 _NUMBER = re.compile(r"[\d.,:_+-]+")
@@ -68,7 +71,7 @@ def is_common(value: str, *, is_strict: bool = True) -> bool:
 
 
 def _secrets_in(value: str, *, is_named: bool, is_strict: bool) -> Iterator[str]:
-    if "://" in value:
+    if _URL.match(value):
         yield from _of_url(value, is_named=is_named)
     elif is_named and value[:1] in ("{", "[") and (data := _json(value)) is not None:
         yield from _of_json(data, is_named=isinstance(data, list))
@@ -109,9 +112,10 @@ def _of_json(data: Any, *, is_named: bool) -> Iterator[str]:
 
 def _json(value: str) -> Any:
     try:
-        return json.loads(value)
+        data = json.loads(value)
     except (ValueError, RecursionError):
         return None
+    return None if is_too_deep(data) else data
 
 
 def _is_words(value: str, *, is_strict: bool) -> bool:
