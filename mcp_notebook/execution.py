@@ -6,6 +6,7 @@ It knows nothing of notebooks, files or transports; ``ExecutionQueue`` moves it 
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 import anyio
@@ -223,7 +224,7 @@ class Execution:
 
     def ask(self, prompt: str, password: bool, number: int) -> None:
         """An ``input()`` waits for its line; behind a ``question`` that waits already."""
-        self._input = (prompt, password, number)
+        self._input = (self._collector.masking.text(prompt), password, number)
         self._tell_what_is_asked()
 
     async def ask_user(self, question: Question) -> Any:
@@ -232,6 +233,7 @@ class Execution:
         Raises:
             Declined: there will be none.
         """
+        question = replace(question, text=self._collector.masking.text(question.text))
         self._given, self.question = [], question
         try:
             self._tell_what_is_asked()

@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import psutil
 from anyio.abc import TaskStatus
 from nbformat import NotebookNode
 
@@ -23,7 +24,7 @@ from mcp_notebook.deaths import BY_ACTION, Deaths
 from mcp_notebook.document import Document
 from mcp_notebook.errors import BadRequest, UnknownCell, UnknownExecution
 from mcp_notebook.execution import Execution
-from mcp_notebook.hosting import SessionHost, answer_calls
+from mcp_notebook.hosting import SessionHost, answer_calls, environment_of
 from mcp_notebook.identity import ProcessId
 from mcp_notebook.inspection import inspect_kernel
 from mcp_notebook.kernels.base import Kernel, KernelInfo, Tasks
@@ -70,6 +71,7 @@ class Session(SessionRuns):
             on_disk,
             options.check_free,
             keep=lambda on_disk: self._ledger.keep_base(on_disk),
+            masking=options.masking,
         )
         self._ledger = Ledger(options.directory if options.outlives_server else None, self.notebook, recalled)
         self._choice = KernelChoice(self.notebook, options.kernel_name)
@@ -86,7 +88,9 @@ class Session(SessionRuns):
         )
         host = SessionHost(options, self._life, self._ledger, self.as_data, self._on_late_call)
         self._runtime = Runtime(host, host)
-        self._record = Record(self.notebook, options.directory, options.spill_over_chars, self._ledger.forgotten)
+        self._record = Record(
+            self.notebook, options.directory, options.spill_over_chars, self._ledger.forgotten, options.masking
+        )
         self._deaths = Deaths(self._record, self._ledger)
         self._memory = MemoryLimit(options.memory_mb, lambda: self._life.running, self._deaths.stop)
         self._limit = OutputLimit(self._record, options.output_limit_bytes, options.spill_over_chars)
@@ -109,6 +113,8 @@ class Session(SessionRuns):
         """Who uses it from now on."""
         self.client_name, self.agent = client_name, agent
         self._ledger.lease(token, client_name, agent, process)
+        if self._options.masking.learn(self._options.client_environment()) and self.notebook.cells:
+            self._tasks.start_soon(self._mask)
 
     async def go_on(self, recalled: Recalled, kernel: Kernel | None) -> None:
         """Be what an earlier server's session was; ``kernel`` is the one that it had, None if it had none any more."""
@@ -122,6 +128,9 @@ class Session(SessionRuns):
             with suppress(UnknownExecution):
                 began = self._begun(data["began"])
                 self._requests.recall(request_id, data["hash"], began, time.time() - data["at"])
+        if kernel is not None and kernel.info.pid is not None:
+            with suppress(psutil.Error):  # its client, which knows more, may come later
+                self._options.masking.learn(environment_of(kernel.info.pid))
         for execution in pending:
             self._listen_to(execution)
         sent = [(each, recalled.executions[each.id].get("msg_id")) for each in pending]
@@ -226,6 +235,8 @@ class Session(SessionRuns):
     async def start(self) -> None:
         """Start the kernel. Raises KernelError, and is then as before."""
         self._tasks.start_soon(self._ledger.keep_synced)
+        self._options.masking.learn(self._options.client_environment())
+        await self._mask()
         self._ledger.facts(self._options.facts() | {"directory": str(self._document.directory)})
         if self._document.on_disk is not None:
             await self._ledger.keep_base(self._document.on_disk)
@@ -296,7 +307,8 @@ class Session(SessionRuns):
 
     async def inspect(self, name: str | None) -> dict[str, Any]:
         """What is defined in the kernel; one variable in depth. Raises BadRequest, KernelError."""
-        return await inspect_kernel(self._life.kernel(), name)
+        found: dict[str, Any] = self._options.masking.data(await inspect_kernel(self._life.kernel(), name))
+        return found
 
     # The file
 
@@ -319,6 +331,10 @@ class Session(SessionRuns):
         return saved
 
     # Inside
+
+    async def _mask(self) -> None:
+        for cell in await self._document.mask():
+            self._ledger.cell(cell)
 
     async def _restart(self) -> None:
         self._record.restarted()

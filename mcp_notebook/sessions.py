@@ -34,7 +34,7 @@ from mcp_notebook.options import LOCAL, OnChange, SessionOptions
 from mcp_notebook.quotas import Quotas
 from mcp_notebook.session import Session
 from mcp_notebook.settings import Settings
-from mcp_notebook.starting import starter
+from mcp_notebook.starting import masking_by, starter
 from mcp_notebook.tasks import GuardedTasks
 
 __all__ = ["LOCAL", "Connection", "Opened", "Sessions"]
@@ -355,13 +355,13 @@ class Sessions:
             outlives_server=self._keeper is not None,
             on_change=self._tell,
             policy=self.settings.runtime,
+            masking=masking_by(self.settings),
             client_environment=partial(self._client_environment, directory.name),
             check_free=partial(self._check_free, directory.name),
         )
 
     def _starter(self, options: SessionOptions) -> StartKernel:
-        environment_of = partial(self._client_environment, options.handle)
-        start = starter(self.settings, self._keeper, environment_of, options.workspace, options.directory)
+        start = starter(self.settings, self._keeper, options)
         return self._quotas.limited(options.handle, options.principal, start)
 
     def _client_environment(self, handle: str) -> Mapping[str, str]:

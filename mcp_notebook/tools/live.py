@@ -41,6 +41,8 @@ class OpenedSession:
     cells: int
     kernel: KernelSummary | None
     """None when it was shut down."""
+    masked: list[str]
+    """Names of environment variables whose values are masked in outputs."""
     notes: list[str]
 
 
@@ -96,9 +98,9 @@ async def open_session(
     one connection: each sub-agent opens its own session and passes the returned `session` with every call. The
     first session of a connection is its default and stays it.
 
-    Returns the handle (`session`), the kernel, the notebook's path, the state and what was noticed, such as
-    environment variables that look like secrets and were withheld. Next: execute_cell, or read_notebook for
-    a file that was opened.
+    Returns the handle (`session`), the kernel, the notebook's path, the state, which environment variables were
+    withheld since their names look secret, and whose values are `masked` in outputs, and notes. Next:
+    execute_cell, or read_notebook for a file that was opened.
     """
     opened = await with_progress(
         call,
@@ -116,6 +118,7 @@ async def open_session(
         workspace=str(session.workspace),
         cells=len(session.notebook.cells),
         kernel=_kernel(session),
+        masked=session.masked,
         notes=[*([session.death] if session.death else []), *opened.notes, *session.take_notes()],
     )
 
