@@ -1,8 +1,9 @@
 """A program with an MCP client in it, told on its stdin what to call: ``python -m tests.reliability.client WHERE``.
 
 One JSON object per line in both directions. ``{"do": "connect"}`` begins a connection, anew if there was one;
-``{"do": "call", "tool": ..., "arguments": ...}`` calls a tool, beside the calls that are under way. Each answer
-has the ``id`` of what it answers, and ``text`` and ``is_error``, or ``failed``.
+``{"do": "call", "tool": ..., "arguments": ...}`` calls a tool, beside the calls that are under way, and
+``{"do": "cancel", "call": ...}`` cancels one of them by its id. Each answer has the ``id`` of what it answers, and
+``text`` and ``is_error``, or ``failed``.
 """
 
 import json
@@ -47,6 +48,7 @@ class Program:
         self._tasks = tasks
         self._client: Client | None = None
         self._connection = anyio.CancelScope()
+        self._calls: dict[int, anyio.CancelScope] = {}
 
     async def obey(self, asked: dict[str, Any]) -> None:
         """Start with it; the answer comes when it does."""
@@ -54,6 +56,9 @@ class Program:
             self._connection.cancel()
             self._connection = anyio.CancelScope()
             self._tasks.start_soon(self._connect, asked["id"], self._connection)
+        elif asked["do"] == "cancel":
+            if asked["call"] in self._calls:
+                self._calls[asked["call"]].cancel()
         else:
             self._tasks.start_soon(self._call, asked)
 
@@ -67,13 +72,16 @@ class Program:
             say(id=number, failed=repr(exc))
 
     async def _call(self, asked: dict[str, Any]) -> None:
-        try:
-            assert self._client is not None
-            result = await self._client.call_tool(asked["tool"], asked["arguments"])
-        except Exception as exc:
-            say(id=asked["id"], failed=repr(exc))
-        else:
-            say(id=asked["id"], text=text_of(result), is_error=result.is_error)
+        with anyio.CancelScope() as self._calls[asked["id"]]:
+            try:
+                assert self._client is not None
+                result = await self._client.call_tool(asked["tool"], asked["arguments"])
+            except Exception as exc:
+                say(id=asked["id"], failed=repr(exc))
+            else:
+                say(id=asked["id"], text=text_of(result), is_error=result.is_error)
+        if self._calls.pop(asked["id"]).cancelled_caught:
+            say(id=asked["id"], failed="cancelled")
 
 
 def say(**answer: Any) -> None:

@@ -1,0 +1,90 @@
+"""One run: the steps of a seed, one after the other, and what is left when it is over."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from tests.chaos.deeds import Deeds
+from tests.chaos.place import Place
+from tests.chaos.steps import Step
+from tests.chaos.world import World
+
+GONE_WITHIN_S = 40.0
+
+
+@dataclass
+class Outcome:
+    """What a run has found."""
+
+    steps: int
+    faults: list[str] = field(default_factory=list)
+    done: dict[str, int] = field(default_factory=dict)
+    """How often each deed was done."""
+    cells: int = 0
+    calls: int = 0
+    endings: dict[str, int] = field(default_factory=dict)
+    """How many executions ended in each way."""
+    kernels: int = 0
+    seconds: float = 0.0
+
+
+def run(base: Path, steps: Sequence[Step], say: Callable[[str], None], *, go_on: bool = True) -> Outcome:
+    """Do the steps in ``base``; each fault is said at once."""
+    began = time.monotonic()
+    outcome = Outcome(len(steps))
+    world = World(Place(base))
+    try:
+        world.open()
+        deeds = Deeds(world)
+        for number, step in enumerate(steps):
+            world.book.step = number
+            known = len(world.book.faults)
+            say(f"{number:4} {step}")
+            deeds.do(step)
+            outcome.done[step.deed] = outcome.done.get(step.deed, 0) + 1
+            for fault in world.book.faults[known:]:
+                say(f"FAULT {fault}")
+            if world.book.faults and not go_on:
+                break
+        known = len(world.book.faults)
+        if go_on or not world.book.faults:
+            _end(world)
+        for fault in world.book.faults[known:]:
+            say(f"FAULT {fault}")
+    finally:
+        _count(world, outcome)
+        world.close()
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _count(world: World, outcome: Outcome) -> None:
+    book = world.book
+    outcome.faults = list(book.faults)
+    outcome.cells, outcome.calls = len(book.cells), len(book.calls)
+    outcome.kernels = len({each.pid for each in world.witness.all})
+    for ran in book.ran.values():
+        outcome.endings[ran.status or "not known"] = outcome.endings.get(ran.status or "not known", 0) + 1
+
+
+def _end(world: World) -> None:
+    """Sessions, clients and the daemon end in good order; then nothing may be left."""
+    place, book = world.place, world.book
+    stopped = place.user.command("sessions", "stop", "--all")
+    if stopped.returncode:
+        book.fault(f"sessions stop --all: {stopped.stdout}{stopped.stderr}")
+    for actor in world.actors.values():
+        actor.close()
+    daemon = place.daemon()
+    if daemon is not None:
+        daemon.terminate()
+    _, alive = psutil.wait_procs(place.user.processes(), timeout=GONE_WITHIN_S)
+    for process in alive:
+        book.fault(f"process {process.pid} was left: {' '.join(process.cmdline())[:200]}")
+    for where in (place.user.settings.sockets, place.user.settings.home / "sessions"):
+        for path in where.rglob("*") if where.exists() else ():
+            if path.suffix != ".log":
+                book.fault(f"{path.relative_to(where.parent)} was left")
