@@ -160,8 +160,11 @@ class _Daemon:
         served = None
         while True:
             while self._sessions.all():
-                await self._sessions.one_ends()
-            await anyio.sleep(self._settings.idle_exit_s)
+                await self._sessions.changed()
+            with anyio.move_on_after(self._settings.idle_exit_s):
+                await self._sessions.changed()
+                served = None
+                continue
             idle = not (self._doors.said or self._sessions.all() or self._listener.connections)
             if idle and served == self._listener.served:
                 break

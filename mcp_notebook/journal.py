@@ -5,17 +5,16 @@ killed, at any moment; after a crash of the whole machine the last lines may be 
 short (a full disk) is passed over.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mcp_notebook.packing import pack, pack_nodes, unpack
+
 VERSION = 1
 COMPACT_BYTES = 32 << 20
 """A file is rewritten when it has grown by so much, and to more than twice of what it held then."""
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Journal:
@@ -31,9 +30,7 @@ class Journal:
 
     def put(self, entries: Mapping[str, Any]) -> bool:
         """Append all of ``entries``, in one write; returns whether they are kept. A full disk does not raise."""
-        kept = self._append(
-            "".join(_line(key, value) for key, value in entries.items()).encode("utf-8", "surrogatepass")
-        )
+        kept = self._append(b"".join(_line(key, value) for key, value in entries.items()))
         if self._bytes > self._compacted * 2 + COMPACT_BYTES:
             self.compact()
         return kept
@@ -42,8 +39,7 @@ class Journal:
         """Rewrite the file with what is still valid."""
         temporary = self._path.with_suffix(".new")
         try:
-            lines = "".join(_line(key, value) for key, value in read(self._path).items())
-            temporary.write_bytes(lines.encode("utf-8", "surrogatepass"))
+            temporary.write_bytes(b"".join(_line(key, value) for key, value in read(self._path).items()))
             temporary.chmod(0o600)
             temporary.replace(self._path)
         except OSError as exc:
@@ -73,7 +69,7 @@ class Journal:
             if self._bytes and os.pread(self._descriptor, 1, self._bytes - 1) != b"\n":
                 self._append(b"\n")
             if not self._bytes:
-                self._append(_line("version", VERSION).encode())
+                self._append(_line("version", VERSION))
         except OSError as exc:
             self.failed = exc.strerror
 
@@ -100,7 +96,7 @@ def read(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         for line in file:
             try:
-                key, value = json.loads(line.decode("utf-8", "surrogatepass"))
+                key, value = unpack(line)
             except (ValueError, TypeError, RecursionError):
                 continue
             if not isinstance(key, str):
@@ -111,5 +107,5 @@ def read(path: Path) -> dict[str, Any]:
     return found
 
 
-def _line(key: str, value: Any) -> str:
-    return _encode([key, value]) + "\n"
+def _line(key: str, value: Any) -> bytes:
+    return (pack if type(value) is dict else pack_nodes)([key, value]) + b"\n"

@@ -7,7 +7,7 @@ that changed since are entries of the journal. Long outputs stay in the files th
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,8 @@ class Ledger:
         """Cells that have an entry."""
         self._latest: dict[str, Any] = {}
         """What is not in the document and must not be missing."""
+        self._held_back: dict[str, Any] | None = None
+        """What waits to be written together."""
         self._is_behind = False
         """Something could not be written, and was not made good yet."""
         self._told: str | None = None
@@ -104,7 +106,7 @@ class Ledger:
         self._put(self._cell_entry(cell) | self._order_entry())
 
     def queued(self, execution: Execution, cell: NotebookNode) -> None:
-        self._put(self._cell_entry(cell) | self._order_entry() | _execution_entry(execution))
+        self._put(self._cell_entry(cell) | self._order_entry(cell) | _execution_entry(execution))
 
     def sent(self, execution: Execution, msg_id: str, ran: Ran | None) -> None:
         """It runs in the kernel, under this message id of the request."""
@@ -166,8 +168,21 @@ class Ledger:
         self._latest |= entries
         self._put(entries)
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is told within it is written at once, at its end."""
+        self._held_back = {}
+        try:
+            yield
+        finally:
+            entries, self._held_back = self._held_back, None
+            self._put(entries)
+
     def _put(self, entries: Mapping[str, Any]) -> None:
         if self._journal is None or not entries:
+            return
+        if self._held_back is not None:
+            self._held_back |= entries
             return
         if self._is_behind:
             entries = self._whole() | dict(entries)
@@ -191,8 +206,14 @@ class Ledger:
         self._latest |= entry
         return entry
 
-    def _order_entry(self) -> dict[str, Any]:
-        order = [cell["id"] for cell in self._notebook.cells]
+    def _order_entry(self, cell: NotebookNode | None = None) -> dict[str, Any]:
+        """What changed, which can be where ``cell`` stands; without it, anything."""
+        if cell is not None and self._stands_as_known(cell["id"]):
+            return {}
+        if cell is not None and self._is_appended(cell["id"]):
+            self._order.append(cell["id"])
+            return {f"{APPENDED}/{cell['id']}": True}
+        order = [each["id"] for each in self._notebook.cells]
         if order == self._order:
             return {}
         if order[:-1] == self._order:  # so that a long notebook is not written as often as it has cells
@@ -202,6 +223,14 @@ class Ledger:
         self._changed -= gone
         self._order = order
         return {"order": order} | {f"cell/{cell_id}": None for cell_id in gone}
+
+    def _stands_as_known(self, cell_id: str) -> bool:
+        at = self._notebook.position(cell_id)
+        return len(self._order) == len(self._notebook.cells) and self._order[at] == cell_id
+
+    def _is_appended(self, cell_id: str) -> bool:
+        ids = [cell["id"] for cell in self._notebook.cells[-2:]]
+        return len(self._order) + 1 == len(self._notebook.cells) and ids == [*self._order[-1:], cell_id]
 
     def _base_file(self, number: int) -> Path:
         assert self._directory is not None

@@ -13,6 +13,7 @@ T = TypeVar("T")
 KEPT_S = 24 * 3600
 MOST = 1000
 """The oldest are forgotten beyond so many."""
+FORGOTTEN_AT_ONCE = 100
 
 
 class Requests(Generic[T]):
@@ -52,7 +53,7 @@ class Requests(Generic[T]):
         now = time.monotonic()
         if len(self._kept) >= MOST:
             self._kept = {key: kept for key, kept in self._kept.items() if now - kept[2] < KEPT_S}
-            self._kept = dict(list(self._kept.items())[-MOST + 1 :])
+            self._kept = dict(list(self._kept.items())[-MOST + FORGOTTEN_AT_ONCE :])
         digest = _hash(arguments)
         self._kept[request_id] = (digest, began, now)
         self._on_kept(request_id, digest, began)

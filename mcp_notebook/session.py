@@ -151,8 +151,9 @@ class Session(SessionRuns):
             raise BadRequest(f"Cell {cell_id} is not a code cell; edit_cell changes its text or its type.")
         else:
             cell = self.notebook.replace(cell_id, source, revision=revision)
-        execution = self._enqueue(cell)
-        self._requests.keep(request_id, arguments, execution)
+        with self._ledger.together():
+            execution = self._enqueue(cell)
+            self._requests.keep(request_id, arguments, execution)
         return execution
 
     def edit_cell(

@@ -67,7 +67,7 @@ class Sessions:
         """Called with a session's handle and the id of a changed cell, None for the whole notebook."""
         self._sessions: dict[str, Session] = {}
         self._leases = Leases(settings.client_wait_s)
-        self._fewer = anyio.Event()
+        self._changed = anyio.Event()
         self.calls = Calls()
         self._group: anyio.abc.TaskGroup
         self._tasks: Tasks
@@ -198,15 +198,18 @@ class Sessions:
         self._forget(session)
         await session.end()
 
-    async def one_ends(self) -> None:
-        """Return when the next session has ended, or could not begin."""
-        await self._fewer.wait()
+    async def changed(self) -> None:
+        """Return when the next session has begun, or ended."""
+        await self._changed.wait()
 
     def _forget(self, session: Session) -> None:
         self._sessions.pop(session.handle, None)
         self._leases.drop(session)
-        self._fewer.set()
-        self._fewer = anyio.Event()
+        self._count_changed()
+
+    def _count_changed(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
 
     def _workspace(self, connection: Connection, chosen: str | Path | None = None) -> Path:
         root = (connection.workspace or self.settings.workspace).resolve()
@@ -284,6 +287,7 @@ class Sessions:
         )
         session = Session(options, self._starter(handle, place, directory), self._tasks, on_disk)
         self._sessions[handle] = session
+        self._count_changed()
         self._leases.hold(session, connection)
         try:
             await session.start()
@@ -313,6 +317,7 @@ class Sessions:
             logger.exception("The session in %s could not be taken over", left.directory)
             return
         self._sessions[session.handle] = session
+        self._count_changed()
 
     async def _stop_unused(self) -> None:
         """End what nobody has used for long, saved first."""

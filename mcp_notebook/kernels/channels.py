@@ -7,7 +7,6 @@ protocol is https://jupyter-client.readthedocs.io/en/stable/messaging.html.
 
 import asyncio
 import hmac
-import json
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any, Literal
 import zmq
 
 from mcp_notebook.outputs import Message
+from mcp_notebook.packing import pack, unpack
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,8 @@ class Channels:
     """
 
     def __init__(self, connection: Mapping[str, Any], on_frame: OnFrame, identity: str | None = None) -> None:
-        self._key = str(connection["key"]).encode()
+        key = str(connection["key"]).encode()
+        self._keyed = hmac.new(key, digestmod="sha256") if key else None
         self._on_frame = on_frame
         self._loop = asyncio.get_running_loop()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
@@ -74,7 +75,7 @@ class Channels:
             "date": datetime.now(UTC).isoformat(),
             "version": "5.3",
         }
-        parts = [_packed(part) for part in (header, parent or {}, metadata or {}, content)]
+        parts = [pack(part) for part in (header, parent or {}, metadata or {}, content)]
         self._sockets[channel].send_multipart([DELIMITER, self._sign(parts), *parts], zmq.NOBLOCK)
         # Sending can consume the edge that announces a message: look for one.
         self._loop.call_soon(self._drain, channel)
@@ -96,12 +97,12 @@ class Channels:
             return None
         header, parent, metadata, content = parts
         if parent != self._latest_parent[0]:  # all messages of one request have the same
-            self._latest_parent = (parent, json.loads(parent))
+            self._latest_parent = (parent, unpack(parent))
         return Message(
-            header=json.loads(header),
+            header=unpack(header),
             parent_header=self._latest_parent[1],
-            metadata={} if metadata == b"{}" else json.loads(metadata),
-            content=json.loads(content),
+            metadata={} if metadata == b"{}" else unpack(metadata),
+            content=unpack(content),
             buffers=list(frames[start + 5 :]),
         )
 
@@ -140,7 +141,7 @@ class Channels:
             if socket.closed:
                 return
             try:
-                frames = socket.recv_multipart(zmq.NOBLOCK)
+                frames = _received(socket)
             except zmq.Again:
                 return
             try:
@@ -152,19 +153,27 @@ class Channels:
         self._loop.call_soon(self._drain, channel)
 
     def _sign(self, parts: Sequence[bytes]) -> bytes:
-        if not self._key:
+        if self._keyed is None:
             return b""
-        return hmac.digest(self._key, b"".join(parts), "sha256").hex().encode()
+        signing = self._keyed.copy()
+        signing.update(b"".join(parts))
+        return signing.hexdigest().encode()
+
+
+def _received(socket: "zmq.Socket[bytes]") -> list[bytes]:
+    """What ``recv_multipart`` gives, without asking the socket after each frame. Raises zmq.Again."""
+    frame = socket.recv(zmq.NOBLOCK, copy=False)
+    frames = [frame.bytes]
+    while frame.more:
+        frame = socket.recv(zmq.NOBLOCK, copy=False)
+        frames.append(frame.bytes)
+    return frames
 
 
 def number_of(frames: Sequence[bytes]) -> int | None:
     """An IOPub message's number in its kernel's life, where the kernel has our half."""
     _, mark, number = frames[0].rpartition(b"#")
     return int(number) if mark and number.isdigit() else None
-
-
-def _packed(part: Mapping[str, Any]) -> bytes:
-    return json.dumps(part, separators=(",", ":")).encode()
 
 
 def _address(channel: Channel, connection: Mapping[str, Any]) -> str:

@@ -80,14 +80,18 @@ class Declaration:
     structured: bool = False
 
 
+class _Own:
+    """What a tool has beside what the SDK knows of it, in one place: pydantic's private attributes are slow."""
+
+    def __init__(self, sessions: Sessions, settings: Settings, row: Declaration, arguments: type[BaseModel]) -> None:
+        self.sessions, self.settings, self.row, self.arguments = sessions, settings, row, arguments
+        self.fields = arguments.model_fields
+
+
 class NotebookTool(Tool):
     """A tool whose arguments arrive as they were sent and whose refusals arrive as they were written."""
 
-    _sessions: Sessions = PrivateAttr()
-    _settings: Settings = PrivateAttr()
-    _arguments: type[BaseModel] = PrivateAttr()
-    _structured: bool = PrivateAttr()
-    _is_read_only: bool = PrivateAttr()
+    _own: "_Own" = PrivateAttr()
 
     @classmethod
     def declared(cls, row: Declaration, settings: Settings, sessions: Sessions) -> Self:
@@ -111,9 +115,7 @@ class NotebookTool(Tool):
                 open_world_hint=row.open_world,
             ),
         )
-        tool._sessions, tool._settings = sessions, settings
-        tool._is_read_only = row.read_only
-        tool._arguments, tool._structured = arguments, row.structured
+        tool._own = _Own(sessions, settings, row, arguments)
         return tool
 
     async def run(
@@ -123,7 +125,7 @@ class NotebookTool(Tool):
         try:
             call = self._call(context)
             accepted = self._accept(arguments, call.connection)
-            with self._sessions.calls.answering():
+            with self._own.sessions.calls.answering():
                 result = await self.fn(call, **accepted)
         except KernelDied as exc:
             return self._death(str(exc))
@@ -139,7 +141,7 @@ class NotebookTool(Tool):
                 "not in your call. Whether it was carried out is not known: read_notebook and "
                 'control_kernel(action="status") show what there is. Details are in the server\'s log.'
             )
-        if self._structured:
+        if self._own.row.structured:
             converted = self.fn_metadata.convert_result(result)
             assert isinstance(converted, CallToolResult)
             return converted
@@ -149,7 +151,7 @@ class NotebookTool(Tool):
 
     def _death(self, text: str) -> CallToolResult:
         """A dead kernel is a state to be told, as the answers of ``execute_cell`` do, and no failure of the call."""
-        data = {"status": "dead", "message": text} if self._structured else None
+        data = {"status": "dead", "message": text} if self._own.row.structured else None
         return CallToolResult(content=[TextContent(text=text)], structured_content=data)
 
     def _call(self, context: Context[Any, Any]) -> Call:
@@ -157,19 +159,21 @@ class NotebookTool(Tool):
         if not connection.client_name and (client := context.session.client_params):
             connection.client_name = client.client_info.name
         request = context.request_id
+        own = self._own
         return Call(
-            self._sessions,
-            self._settings,
+            own.sessions,
+            own.settings,
             connection,
             context.report_progress,
             elicit=elicitation(context),
             key=f"{connection.lease}:{request}",
             is_resent=request in connection.resent,
-            comes_again=connection.comes_again and (self.name == "execute_cell" or self._is_read_only),
+            comes_again=connection.comes_again and (own.row.read_only or self.name == "execute_cell"),
         )
 
     def _accept(self, arguments: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
-        known = self._arguments.model_fields
+        own = self._own
+        known = own.fields
         if unknown := [name for name in arguments if name not in known]:
             raise BadRequest(_unknown_argument(self.name, unknown[0], list(known)))
         for name, value in arguments.items():
@@ -181,10 +185,10 @@ class NotebookTool(Tool):
         try:
             # A null stands for "not given": clients send it for whatever they leave out.
             given = {name: value for name, value in arguments.items() if value is not None}
-            wait = self._arguments.model_fields.get("wait_s")
-            if connection.wait_s is not None and wait is not None and wait.default == self._settings.wait_s:
+            wait = known.get("wait_s")
+            if connection.wait_s is not None and wait is not None and wait.default == own.settings.wait_s:
                 given.setdefault("wait_s", connection.wait_s)
-            accepted = self._arguments.model_validate(given)
+            accepted = own.arguments.model_validate(given)
         except ValidationError as exc:
             raise BadRequest(_wrong_arguments(self.name, exc)) from None
         return {name: getattr(accepted, name) for name in known}
