@@ -263,6 +263,17 @@ def test_a_home_that_is_full_when_the_server_starts(me: User, small: tuple[str, 
         assert "sessions" in client.call("list_sessions")
 
 
+def test_sessions_are_taken_over_on_a_full_disk(me: User, small: tuple[str, ...]) -> None:
+    """A server that begins when nothing can be written any more has all that the one before it had."""
+    with Relay(me, before=small) as client:
+        client.initialize()
+        assert " ok " in client.call("execute_cell", source="x = 7")
+        handle = json.loads(client.call("list_sessions"))["sessions"][0]["session"]
+        assert "full: No space left on device" in client.call("execute_cell", source=FILL)
+        me.kill_running_server()
+        assert client.call("execute_cell", source="x", session=handle).splitlines()[1] == "7"
+
+
 SPOILED = {
     "no JSON": b"\x00\xff{{{\n" * 10,
     "not pairs": b'5\nnull\n"facts"\n[1, 2]\n[[1], 2]\n[{}, 2]\n["facts"]\n',

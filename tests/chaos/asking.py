@@ -56,9 +56,9 @@ class Asking:
     def excuse(self, why: str, *, actor: str | None = None, over: str | None = None) -> None:
         """Open calls of that client, or over that transport, need no answer any more."""
         for call in self._book.open_calls():
-            if (actor is None or call.actor == actor) and (over is None or TRANSPORT[call.actor] == over):
-                if not self.look(call):
-                    call.excused = why
+            is_meant = (actor is None or call.actor == actor) and (over is None or TRANSPORT[call.actor] == over)
+            if is_meant and not self.look(call):
+                call.excused = why
 
     def daemon_died(self) -> None:
         """What is open over HTTP may fail."""
@@ -77,7 +77,7 @@ class Asking:
             book.ran[call.tag] = Ran(call.tag, call.kind, call.session, call)
             if call.kind == "die":
                 call.troubles += book.begin(f"death:{call.session}")
-        target = book.cell_of(call.session, call.arguments.get("cell_id", ""))
+        target = book.cell_of(call.session, call.arguments["cell_id"]) if "cell_id" in call.arguments else None
         mode = call.arguments.get("edit_mode")
         if target is None and (call.tool == "execute_cell" or mode == "insert"):
             book.cells[call.tag] = Cell(call.session, call.tag, sources={call.arguments["source"]}, began=call.began)

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import psutil
 
@@ -28,7 +29,7 @@ class Deeds:
     def __init__(self, world: World) -> None:
         self._world = world
         self._asking: Asking = world.asking
-        self._table: dict[str, Callable[[Step], None]] = {
+        self._table: dict[str, Callable[[Step], object]] = {
             "run": self._run,
             "rerun": self._rerun,
             "edit": self._edit,
@@ -61,14 +62,14 @@ class Deeds:
 
     # Calls
 
-    def _ask(self, step: Step, tool: str, *, tag: str = "", kind: str = "", **arguments: object) -> Asked:
+    def _ask(self, step: Step, tool: str, *, tag: str = "", kind: str = "", **arguments: Any) -> Asked:
         actor = self._world.ready(step.whom)
         handle = self._world.handles[actor.session]
         call = self._asking.begin(actor, handle, tool, tag=tag, kind=kind, **arguments)
         self._asking.look(call, SOON_S)
         return call
 
-    def _run(self, step: Step, **cell: str) -> None:
+    def _run(self, step: Step, **cell: Any) -> None:
         kind, wait_s = step.how.split(":")
         tag = self._world.tag()
         self._ask(step, "execute_cell", tag=tag, kind=kind, source=source_of(kind, tag), wait_s=float(wait_s), **cell)
@@ -82,13 +83,12 @@ class Deeds:
         cell = self._some_cell(step)
         if cell is not None:
             tag = self._world.tag()
-            arguments = {"edit_mode": "replace", "cell_id": cell.cell_id, "source": f"# edited {tag!r}"}
-            self._ask(step, "edit_cell", tag=tag, **arguments)
+            source = f"# edited {tag!r}"
+            self._ask(step, "edit_cell", tag=tag, edit_mode="replace", cell_id=cell.cell_id, source=source)
 
     def _insert(self, step: Step) -> None:
         tag = self._world.tag()
-        arguments = {"edit_mode": "insert", "cell_type": "markdown", "source": f"# noted {tag!r}"}
-        self._ask(step, "edit_cell", tag=tag, **arguments)
+        self._ask(step, "edit_cell", tag=tag, edit_mode="insert", cell_type="markdown", source=f"# noted {tag!r}")
 
     def _delete(self, step: Step) -> None:
         cell = self._some_cell(step)
@@ -96,7 +96,7 @@ class Deeds:
             self._ask(step, "edit_cell", edit_mode="delete", cell_id=cell.cell_id)
 
     def _look(self, step: Step) -> None:
-        looks: list[tuple[str, dict[str, object]]] = [
+        looks: list[tuple[str, dict[str, Any]]] = [
             ("read_notebook", {"outputs": "full"}),
             ("control_kernel", {"action": "status"}),
             ("inspect_variables", {}),

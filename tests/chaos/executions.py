@@ -3,12 +3,11 @@
 import re
 from typing import TYPE_CHECKING
 
-import psutil
-
 from tests.chaos.asking import FINAL
 from tests.chaos.book import Book, Ran
 from tests.chaos.sources import PRINTS, Testimonies, lines_in
 from tests.reliability.clients import NoAnswer
+from tests.reliability.victims import is_gone
 
 if TYPE_CHECKING:
     from tests.chaos.world import World
@@ -64,7 +63,9 @@ def _check(book: Book, witness: Testimonies, ran: Ran, text: str) -> None:
     if ran.seen > book.tick():
         ran.seen = book.tick()
     if status not in _allowed(book, ran):
-        book.fault(f"{what} is {status}, which nothing explains; allowed: {sorted(_allowed(book, ran))}: {text[:300]!r}")
+        book.fault(
+            f"{what} is {status}, which nothing explains; allowed: {sorted(_allowed(book, ran))}: {text[:300]!r}"
+        )
     ran.status = status
     numbers = lines_in(text, ran.tag)
     if numbers != list(range(len(numbers))):
@@ -104,7 +105,7 @@ def _check_testimony(book: Book, witness: Testimonies, ran: Ran, status: str, li
         book.fault(f"{what} is {status}, and its cell did not end")
     if status == "ok" and lines != PRINTS[ran.kind]:
         book.fault(f"{what} is ok and shows {lines} of {PRINTS[ran.kind]} lines")
-    if status == "dead" and begun and psutil.pid_exists(begun[0].pid):
+    if status == "dead" and begun and not is_gone(begun[0].pid):
         book.fault(f"{what} is dead, and its kernel {begun[0].pid} lives")
     if status == "interrupted" and stopped and lines not in (stopped[0].number, stopped[0].number + 1):
         book.fault(f"{what} was interrupted after {stopped[0].number} lines, and shows {lines}")

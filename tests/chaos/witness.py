@@ -6,6 +6,7 @@ Each line of the file is ``WHAT TAG PID NUMBER``: a cell has ``begun``, as which
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ def ask(tag: str) -> None:
     """Print what is answered."""
     with _testifying(tag):
         _line(tag, 0)
-        print(f"{tag} got {input(f'{tag}?')}")
+        sys.stdout.write(f"{tag} got {input(f'{tag}?')}\n")
 
 
 def die(tag: str) -> None:
@@ -61,7 +62,8 @@ def die(tag: str) -> None:
 
 def _line(tag: str, number: int, width: int = 0) -> None:
     global _printed
-    print(f"{tag} line {number}{' x' if width else ''}{'x' * width}", flush=True)
+    sys.stdout.write(f"{tag} line {number}{' x' if width else ''}{'x' * width}\n")
+    sys.stdout.flush()
     _printed = number + 1
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from typing import Any
 
 import psutil
 
@@ -187,7 +188,7 @@ class World:
             actor.close()
         self.place.close()
 
-    def call(self, session: str, tool: str, **arguments: object) -> str:
+    def call(self, session: str, tool: str, **arguments: Any) -> str:
         """The answer to the owner of the session. Raises NoAnswer."""
         program = self.actors[OWNER[session]].program
         assert program is not None
@@ -230,7 +231,7 @@ class World:
         for session, owner in OWNER.items():
             if self.checks.status(session)["state"] in ("dead", "shutdown"):
                 action = "restart" if len(self.book.ran) % 2 else "rebuild"
-                arguments = {"action": action} | ({"wait_s": 60} if action == "rebuild" else {})
+                arguments: dict[str, Any] = {"action": action} | ({"wait_s": 60} if action == "rebuild" else {})
                 actor = self.actors[owner]
                 call = self.asking.begin(actor, self.handles[session], "control_kernel", **arguments)
                 self.asking.look(call, ANSWERED_WITHIN_S)
@@ -247,4 +248,3 @@ class World:
         found = session_of(actor)
         if found != self.handles[actor.session]:
             self.book.fault(f"client {actor.name} came back to {found} instead of {self.handles[actor.session]}")
-
