@@ -304,13 +304,13 @@ def _execution_entry(execution: Execution, msg_id: str | None = None) -> dict[st
 
 def _order(found: Mapping[str, Any]) -> list[str]:
     """The ids of all cells; the keys of ``found`` are in the order in which they were set."""
-    order: list[str] = []
+    order: dict[str, None] = {}  # an appended cell may be in the order already that was written with it
     for key, value in found.items():
         if key == "order":
-            order = list(value)
+            order = dict.fromkeys(value)
         elif key.startswith(f"{APPENDED}/"):
-            order.append(key.partition("/")[2])
-    return order
+            order.setdefault(key.partition("/")[2])
+    return list(order)
 
 
 def _under(prefix: str, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -274,6 +274,31 @@ def test_sessions_are_taken_over_on_a_full_disk(me: User, small: tuple[str, ...]
         assert client.call("execute_cell", source="x", session=handle).splitlines()[1] == "7"
 
 
+MAKE_ROOM = """
+import pathlib, threading, time
+def make_room(go, done):
+    while not go.exists():
+        time.sleep(0.01)
+    os.unlink(f"{home}/filler")
+    filler.close()
+    done.touch()
+threading.Thread(target=make_room, args=(pathlib.Path("go"), pathlib.Path("done"))).start()
+"""
+
+
+def test_a_cell_that_comes_first_after_a_full_disk_comes_once(me: User, small: tuple[str, ...]) -> None:
+    """What is written when there is room again is the whole document, and the new cell is not in it twice."""
+    with Relay(me, before=small) as client:
+        client.initialize()
+        assert "full: No space left on device" in client.call("execute_cell", source=FILL)
+        client.call("execute_cell", source=MAKE_ROOM)
+        (me.workspace / "go").touch()
+        wait_until((me.workspace / "done").exists)
+        client.call("edit_cell", source="the first", edit_mode="insert", cell_type="markdown")
+        me.kill_running_server()
+        assert client.call("read_notebook").count("the first") == 1
+
+
 SPOILED = {
     "no JSON": b"\x00\xff{{{\n" * 10,
     "not pairs": b'5\nnull\n"facts"\n[1, 2]\n[[1], 2]\n[{}, 2]\n["facts"]\n',
