@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,8 @@ from tests.chaos.steps import read_steps, steps
 from tests.environments import REPOSITORY
 from tests.programs import UNSHARE
 
+SOCKETS = "/tmp/mcp-notebook-0"
+"""Of the user that one is in there: nobody else's tests are to be met."""
 SIZE = "48m"
 MOUNT = """\
 size="$1"; shift
@@ -26,7 +29,7 @@ exec "$@"
 
 def on_small_disks(base: Path, command: list[str]) -> list[str]:
     """The command, with a small file system of its own below ``base`` for each of ``DISKS``."""
-    places = [str(base / disk) for disk in DISKS]
+    places = [*(str(base / disk) for disk in DISKS), SOCKETS]
     return [*UNSHARE, "sh", "-e", "-c", MOUNT, "sh", SIZE, *places, "--", *command]
 
 
@@ -38,6 +41,7 @@ def main() -> int:
         again = [sys.executable, "-m", "tests.chaos", *sys.argv[1:], "--base", str(base), "--inside"]
         return subprocess.run(on_small_disks(base, again), cwd=REPOSITORY, check=False).returncode
     chosen = read_steps(options.file.read_text().splitlines()) if options.file else steps(options.seed, options.steps)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
     print(f"seed {options.seed}, {len(chosen)} steps, in {base}", flush=True)  # noqa: T201 - the program's output
     outcome = run(base, chosen, _say, go_on=not options.stop)
     _say(summary(options.seed, outcome))

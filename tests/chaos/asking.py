@@ -65,16 +65,20 @@ class Asking:
         self.excuse("the daemon died", over=HTTP)
 
     def _end_troubles(self, call: Asked) -> None:
-        """A kernel that was killed stays dead until it is started again."""
-        self._book.end(t for t in call.troubles if not t.what.startswith("death"))
-        if call.arguments.get("action") in ("restart", "rebuild") and call.is_carried_out:
+        """A kernel that was killed stays dead until it is started again; a start that failed leaves none."""
+        is_start = call.arguments.get("action") in ("restart", "rebuild")
+        if is_start and call.is_carried_out:
             self._book.end_all(f"death:{call.session}")
+            self._book.end_all(f"restart:{call.session}")
+        elif not is_start:
+            self._book.end(trouble for trouble in call.troubles if not trouble.what.startswith("death"))
 
     def _expect(self, call: Asked) -> None:
         """What it may do, from now on."""
         book = self._book
         if call.tool == "execute_cell":
             book.ran[call.tag] = Ran(call.tag, call.kind, call.session, call)
+            book.ran[call.tag].replayed += book.met(f"rebuild:{call.session}", call.began)
             if call.kind == "die":
                 call.troubles += book.begin(f"death:{call.session}")
         target = book.cell_of(call.session, call.arguments["cell_id"]) if "cell_id" in call.arguments else None
@@ -85,6 +89,7 @@ class Asking:
             target.may_be_gone = True
         elif target is not None and "source" in call.arguments:
             target.sources.add(call.arguments["source"])
+            target.changed = call.began
             for ran in book.ran.values():
                 if ran.cell_id == target.cell_id and ran.tag != call.tag and call.tool == "execute_cell":
                     ran.is_latest = False
@@ -145,7 +150,9 @@ class Asking:
             for each in self._book.calls
             if each.arguments.get("cell_id") == cell_id and each is not call and each.ended > call.began
         ]
+        cell.changed = call.ended
         if not others and not later and "source" in call.arguments:
+            cell.past |= cell.sources
             cell.sources = {call.arguments["source"]}
 
 

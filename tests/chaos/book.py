@@ -75,6 +75,10 @@ class Cell:
     cell_id: str = ""
     sources: set[str] = field(default_factory=set)
     """What it may hold."""
+    past: set[str] = field(default_factory=set)
+    """What it may have held before."""
+    changed: int = 0
+    """When the last call that changes it was begun, or answered."""
     must_exist: bool = False
     may_be_gone: bool = False
     """A call that deletes it has begun."""
@@ -118,6 +122,7 @@ class Book:
         self.ran: dict[str, Ran] = {}
         self.troubles: list[Trouble] = []
         self.faults: list[str] = []
+        self._known: set[str] = set()
         self.step = 0
         self._now = 0
 
@@ -149,9 +154,23 @@ class Book:
         """How often it began in between."""
         return sum(t.what == what and since <= t.began <= until for t in self.troubles)
 
+    def may_be_lost(self, since: int, until: int) -> bool:
+        """Whether what happened in between may be forgotten: it could not be written, and then the daemon ended."""
+        return any(
+            unsafe.what == "unsafe"
+            and lost.what == "lost:daemon"
+            and unsafe.began <= lost.began <= unsafe.ended
+            and since <= lost.began
+            and until >= unsafe.began
+            for unsafe in self.troubles
+            for lost in self.troubles
+        )
+
     def fault(self, text: str) -> None:
-        """Something that must not be."""
-        self.faults.append(f"step {self.step}: {text}")
+        """Something that must not be; each is told once."""
+        if text not in self._known:
+            self.faults.append(f"step {self.step}: {text}")
+        self._known.add(text)
 
     def open_calls(self) -> list[Asked]:
         """What nobody has answered yet, and somebody must or may."""

@@ -23,7 +23,7 @@ def check_document(world: "World", session: str) -> None:
     except NoAnswer as exc:
         book.fault(f"the notebook of {session} cannot be read: {exc}")
         return
-    _check_known(book, session, found)
+    check_known(book, session, found)
     _check_order(book, session, list(found))
     tags = [tag for source in found.values() for tag in tags_in(source)]
     if twice := {tag for tag in tags if tags.count(tag) > 1}:
@@ -44,13 +44,14 @@ def _read(world: "World", session: str) -> dict[str, str]:
         shown = CELL.findall(text)
         for position, cell_id, source in shown:
             if int(position) != len(found):
-                world.book.fault(f"session {session} shows #{position} where #{len(found)} is due")
+                world.book.fault(f"session {session} shows #{position} where #{len(found)} is due: {text[:1000]!r}")
             found[cell_id] = source
         if len(shown) < AT_ONCE:
             return found
 
 
-def _check_known(book: Book, session: str, found: dict[str, str]) -> None:
+def check_known(book: Book, session: str, found: dict[str, str]) -> None:
+    """Compare the cells that are there, by id, with those that must or may be; what is wrong is in the book."""
     mine = [cell for cell in book.cells.values() if cell.session == session]
     named = {cell.cell_id: cell for cell in mine if cell.cell_id}
     for cell in named.values():
@@ -62,16 +63,17 @@ def _check_known(book: Book, session: str, found: dict[str, str]) -> None:
 
 def _check_cell(book: Book, cell: Cell, source: str | None) -> None:
     """One of which the server has told the id."""
+    lossy = book.may_be_lost(cell.ended, cell.changed)
     if source is None:
-        if not cell.may_be_gone and cell.must_exist:
+        if not cell.may_be_gone and cell.must_exist and not book.may_be_lost(cell.began, cell.ended):
             book.fault(f"cell {cell.cell_id} ({cell.tag}) of session {cell.session} is lost")
         cell.may_be_gone = cell.is_gone = True
         cell.must_exist = False
         return
-    if cell.is_gone:
+    if cell.is_gone and not lossy:
         book.fault(f"cell {cell.cell_id} ({cell.tag}) of session {cell.session} was deleted and is there")
         cell.is_gone = False
-    if source not in cell.sources:
+    if source not in cell.sources and not (lossy and source in cell.past):
         book.fault(f"cell {cell.cell_id} ({cell.tag}) holds {source!r} instead of {sorted(cell.sources)}")
     cell.sources, cell.must_exist, cell.may_be_gone = {source}, True, False
 

@@ -91,8 +91,8 @@ def _allowed(book: Book, ran: Ran) -> set[str]:
         allowed |= {"dead", "cancelled"}
     if book.met(f"restart:{session}", since, until):
         allowed |= {"dead", "cancelled", "interrupted"}
-    if book.met("unsafe", since, until) and book.met("lost:daemon", since):
-        allowed |= {"unknown"}
+    if book.may_be_lost(since, until):
+        allowed |= {"unknown", "dead", "cancelled", "interrupted", "nothing"}
     return allowed
 
 

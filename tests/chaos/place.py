@@ -28,7 +28,7 @@ class Place:
         self.cells = base / "cells"
         self.cells.mkdir()
         shutil.copy(witness.__file__, self.cells / "witness.py")
-        self.user = User(base, PYTHONPATH=str(self.cells), CHAOS_PLACE=str(self.cells))
+        self.user = User(base, PYTHONPATH=str(self.cells))
         self.user.settings.home.mkdir(mode=0o700, exist_ok=True)
         (self.user.settings.home / "settings.toml").write_text(SETTINGS)
         self.port = _free_port()

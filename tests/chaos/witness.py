@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PLACE = Path(os.environ.get("CHAOS_PLACE", "."))
+PLACE = Path(__file__).parent
 FILE = "witness.log"
 GATE_S = 120.0
 

@@ -17,6 +17,7 @@ from tests.reliability.clients import NoAnswer
 
 ANSWERED_WITHIN_S = 100.0
 QUIET_WITHIN_S = 100.0
+AGAIN_S = 0.1
 
 
 class World:
@@ -179,6 +180,9 @@ class World:
         self.witness.read()
         self.checks.everything()
         self._revive()
+        for session in OWNER:
+            for what in ("interrupt", "restart", "rebuild", "death"):
+                self.book.end_all(f"{what}:{session}")
 
     def close(self) -> None:
         """End the clients and everything else."""
@@ -215,8 +219,10 @@ class World:
             if state["state"] == "waiting_for_input":
                 with contextlib.suppress(NoAnswer):
                     self.call(session, "control_kernel", action="answer", text="given", wait_s=1)
-            else:
+            elif state["pending"]:
                 self.call(session, "get_output", execution_id=state["pending"][0], wait_s=2)
+            else:
+                time.sleep(AGAIN_S)
         self.book.fault(f"session {session} does not come to rest: {self.checks.status(session)}")
 
     def _all_answered(self) -> None:
