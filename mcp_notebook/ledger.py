@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +114,13 @@ class Ledger:
 
     def ended(self, execution: Execution, ran: Ran | None, cell: NotebookNode | None) -> None:
         """The cell, if there still is one, shows what it gave."""
-        made = {f"made/{execution.id}": None} if execution.made.ended else {}
+        made = {_made_key(execution, number): None for number in range(1, len(execution.made.ended) + 1)}
         self._put(_execution_entry(execution) | self._ran_entry(execution, ran) | self._cell_entry(cell) | made)
 
     def called(self, execution: Execution) -> None:
         """A runtime call of the running execution has ended; its cell has them all at its own end."""
-        self._put({f"made/{execution.id}": asdict(execution.made)})
+        made = execution.made
+        self._put({_made_key(execution, len(made.ended)): {"begun": made.begun, "call": made.ended[-1]}})
 
     def forgotten(self, execution_id: str) -> None:
         self._put({f"execution/{execution_id}": None})
@@ -281,7 +282,7 @@ def recall(directory: Path) -> Recalled | None:
         cells=[cells[cell_id] for cell_id in _order(found) if cell_id in cells],
         metadata=_node(metadata),
         executions=dict(sorted(_under("execution", found), key=lambda item: int(item[1]["place"] or 1 << 40))),
-        made=dict(_under("made", found)),
+        made=_made(found),
         ran={key: Ran(**value) for key, value in _under("ran", found)},
         requests=dict(_under("request", found)),
         runs=dict(_under("run", found)),
@@ -300,6 +301,20 @@ def recall_kernel(directory: Path) -> dict[str, Any]:
 def _execution_entry(execution: Execution, msg_id: str | None = None) -> dict[str, Any]:
     data = execution.as_data()
     return {f"execution/{execution.id}": data | ({"msg_id": msg_id} if msg_id else {})}
+
+
+def _made_key(execution: Execution, number: int) -> str:
+    return f"made/{execution.id}/{number}"
+
+
+def _made(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    made: dict[str, dict[str, Any]] = {}
+    for key, told in _under("made", found):
+        execution_id = key.partition("/")[0]
+        calls = made.setdefault(execution_id, {"execution": execution_id, "begun": 0, "ended": []})
+        calls["begun"] = max(calls["begun"], told["begun"])
+        calls["ended"].append(told["call"])
+    return made
 
 
 def _order(found: Mapping[str, Any]) -> list[str]:
