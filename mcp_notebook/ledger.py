@@ -72,6 +72,8 @@ class Ledger:
         """What waits to be written together."""
         self._is_behind = False
         """Something could not be written, and was not made good yet."""
+        self._missed: dict[str, Any] = {}
+        """What could not be written and is not in the document."""
         self._told: str | None = None
         self._base_failed: str | None = None
 
@@ -156,6 +158,8 @@ class Ledger:
     def close(self) -> None:
         """Another server goes on with it."""
         if self._journal is not None:
+            if self._is_behind:  # there may be room again
+                self._put({"base": self._base})
             self._journal.close()
 
     def remove(self) -> None:
@@ -186,8 +190,9 @@ class Ledger:
             self._held_back |= entries
             return
         if self._is_behind:
-            entries = self._whole() | dict(entries)
+            entries = self._whole() | self._missed | dict(entries)
         self._is_behind = not self._journal.put(entries)
+        self._missed = {key: entries[key] for key in entries if not _is_of_document(key)} if self._is_behind else {}
 
     def _whole(self) -> dict[str, Any]:
         """All of the document, since nobody knows which entries are missing."""
@@ -315,6 +320,10 @@ def _made(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         calls["begun"] = max(calls["begun"], told["begun"])
         calls["ended"].append(told["call"])
     return made
+
+
+def _is_of_document(key: str) -> bool:
+    return key in ("order", "metadata", "base") or key.partition("/")[0] in ("cell", APPENDED)
 
 
 def _order(found: Mapping[str, Any]) -> list[str]:
