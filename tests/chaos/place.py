@@ -41,8 +41,12 @@ class Place:
 
     def serve(self) -> None:
         """A daemon over HTTP, as a service manager has it; one that runs already is told to listen there."""
+        wait_until(self._serves, 120)
+
+    def _serves(self) -> bool:
+        """Whether it is so now; if not, it has been tried."""
         if self.listens():
-            return
+            return True
         with (self.base / "server.log").open("ab") as log:
             command = [sys.executable, "-m", "mcp_notebook", "serve", "--http", f"127.0.0.1:{self.port}"]
             process = subprocess.Popen(
@@ -56,8 +60,7 @@ class Place:
             )
         self._servers.append(process)
         wait_until(lambda: self.listens() or process.poll() is not None, 60)
-        if not self.listens():  # a daemon was about to end, or another one had just begun
-            wait_until(lambda: self.listens() or not self.user.accepts(), 10)
+        return self.listens()  # else a daemon was about to end, or another one has just begun
 
     def daemon(self) -> psutil.Process | None:
         """The process that listens."""

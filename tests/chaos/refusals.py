@@ -5,6 +5,8 @@ import re
 from tests.chaos.book import Asked, Book
 
 NOT_KNOWN = "not known whether the call was carried out"
+NOTICED_AFTER = 20
+"""A relay may send to a daemon that has just ended."""
 REASONS: list[tuple[str, tuple[str, ...]]] = [
     (NOT_KNOWN, ("lost:daemon",)),
     (r"could not be written|No space left|cannot be written", ("full:workspace", "full:state")),
@@ -42,4 +44,5 @@ def _met(book: Book, call: Asked, what: str) -> bool:
     if what == "deleted":
         cell = book.cell_of(call.session, call.arguments.get("cell_id", ""))
         return cell is not None and (cell.may_be_gone or cell.is_gone)
-    return book.met(what.replace("SESSION", call.session), call.began, call.ended)
+    since = call.began - (NOTICED_AFTER if what == "lost:daemon" else 0)
+    return book.met(what.replace("SESSION", call.session), since, call.ended)
