@@ -34,6 +34,7 @@ from typing import Any
 import zmq
 
 from hermes_runtime import carriers, lean
+from hermes_runtime.ending import end_when_told
 from hermes_runtime.interrupts import Interrupts
 from hermes_runtime.iopub import Outgoing
 from hermes_runtime.ring import Executions, Replay, replay
@@ -75,6 +76,7 @@ def install(kernel: Any, is_lean: bool = True) -> None:
     carriers.configure(half.files(), half.ask_host)
     half.guard_interrupts()
     half.answer_control()
+    end_when_told(kernel)
     pack_any_text(kernel.session)
 
 
