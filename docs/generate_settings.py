@@ -1,4 +1,4 @@
-"""Write ``docs/settings.md`` from the two classes that say what can be set: each field, its default, its docstring.
+"""Write ``docs/settings.md`` from the classes that say what can be set: each field, its default, its docstring.
 
 ``--check`` writes nothing and fails if the page is not what would be written.
 """
@@ -11,6 +11,7 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
+from mcp_notebook.limits import Limits
 from mcp_notebook.policy import Policy
 from mcp_notebook.settings import INTERNAL, Settings
 
@@ -66,7 +67,17 @@ mcp_servers = ".mcp.json"
 searxng_url = "http://127.0.0.1:8888"
 ```
 """
-CHOSEN = {"workspace": "see above", "runtime": "see below"}
+LIMITS = """\
+## The table [limits]
+
+How much a session may take.
+
+```toml
+[limits]
+memory_mb = 4000
+```
+"""
+CHOSEN = {"workspace": "see above", "runtime": "see below", "limits": "see below"}
 """What stands for a default that is no value of its own."""
 UNTOLD = {
     "agent": "The name of the agent that is served. Read from the file with `--embedded` only.",
@@ -80,6 +91,7 @@ KINDS = {
     "bool": "true or false",
     "int": "whole number",
     "Policy": "table",
+    "Limits": "table",
 }
 
 
@@ -97,7 +109,7 @@ def main() -> int:
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([OPENING, SETTINGS, _table(Settings), "", POLICY, _table(Policy), ""])
+    return "\n".join([OPENING, SETTINGS, _table(Settings), "", POLICY, _table(Policy), "", LIMITS, _table(Limits), ""])
 
 
 def _table(of: type[Any]) -> str:

@@ -10,7 +10,8 @@ Message formats are those of https://jupyter-client.readthedocs.io/en/stable/mes
 - the topic frame of each IOPub message ends in ``#`` and its number in this kernel's life, from 1;
 - ``metadata["mcp_notebook"]["iopub"]`` of an ``execute_reply`` is the number of the last IOPub message that
   the cell can have caused, so that a client knows when it has all of them, and how many are missing;
-  ``["interrupted"]`` says whether an interrupt reached the cell's code;
+  ``["interrupted"]`` says whether an interrupt reached the cell's code; ``["defined"]``, where that changed, the names
+  of the user's variables;
 - ``parent_header["mcp_notebook"]["iopub"]`` of an ``input_request`` is that number at the time of asking, and
   ``["input"]`` the number of the call of ``input()``;
   ``["call"]`` is true where a runtime call asks, whose carrier is this channel: its prompt is a line of
@@ -37,6 +38,7 @@ from hermes_runtime import carriers, lean
 from hermes_runtime.ending import end_when_told
 from hermes_runtime.interrupts import Interrupts
 from hermes_runtime.iopub import Outgoing
+from hermes_runtime.names import Names
 from hermes_runtime.ring import Executions, Replay, replay
 from hermes_runtime.streams import ChildOutput, flush_only_what_is_pending, keep_usable, pack_any_text
 
@@ -87,6 +89,7 @@ class KernelHalf:
         self.kernel = kernel
         self.outgoing = Outgoing(kernel.iopub_thread)
         self.executions = Executions()
+        self.names = Names(kernel.shell)
         self.pid = os.getpid()
         self.interrupts = Interrupts(kernel)
         self.calling = threading.local()
@@ -106,11 +109,19 @@ class KernelHalf:
         def finish(parent: Any, metadata: dict[str, Any], reply: Any) -> Any:
             self.drain_pipes()
             metadata = finish_metadata(parent, metadata, reply)
-            metadata["mcp_notebook"] = {"iopub": self.outgoing.scheduled, "interrupted": self.interrupts.reached}
+            ours = {"iopub": self.outgoing.scheduled, "interrupted": self.interrupts.reached}
+            metadata["mcp_notebook"] = {**ours, **self.defined()}
             self.executions.end(parent["header"]["msg_id"], reply, metadata)
             return metadata
 
         self.kernel.finish_metadata = finish
+
+    def defined(self) -> dict[str, Any]:
+        """For a reply: the user's names where they changed; a namespace that others changed meanwhile is left."""
+        try:
+            return {"defined": self.names.told()} if self.names.changed() else {}
+        except Exception:
+            return {}
 
     def count_before_input(self) -> None:
         """Tell with a request for input how many IOPub messages came before it: it overtakes them."""
@@ -265,7 +276,8 @@ class KernelHalf:
     async def call_hello(self) -> dict[str, Any]:
         from ipykernel._version import __version__
 
-        return {"version": VERSION, "ipykernel": __version__, "pid": os.getpid()}
+        about = {"version": VERSION, "ipykernel": __version__, "pid": os.getpid()}
+        return {**about, "defined": self.names.told()}
 
     async def call_settle(self) -> bool:
         """Answer once the main thread has gone round its loop: every signal sent before has been seen."""

@@ -251,6 +251,7 @@ class Execution:
     def note(self, text: str) -> None:
         """Say something in its outputs, in the product's own words."""
         self._collector.note(text)
+        self._tell()
 
     def finish(self, status: Status, message: str = "", replied: str = "") -> None:
         if self._began is not None:

@@ -20,7 +20,7 @@ MESSAGES: dict[Status, str] = {
     "unknown": "The kernel is idle again but never replied: whether the cell ended well is not known.",
 }
 
-EXITED = "The cell called exit(): the kernel has ended, and its variables are lost."
+EXITED = "The cell called exit(), which ends the kernel."
 PROPOSES = "It proposes as the next cell (nothing was added):"
 PROPOSED_CHARS = 10_000
 EXIT_WITHIN_S = 3.0
@@ -29,6 +29,13 @@ EXIT_WITHIN_S = 3.0
 OnExecution = Callable[[Execution], None]
 OnSent = Callable[[Execution, str], None]
 """Called with the id of the kernel request that is an execution, just before it is sent."""
+
+OnDeath = Callable[[Execution, str], tuple[str, str]]
+"""What the outputs of the cell and its execution say that was running when the kernel died; from how that is known."""
+
+
+def _plainly(_execution: Execution, how: str) -> tuple[str, str]:
+    return how, f"{how} Its variables are lost."
 
 
 def _ignore_sent(_execution: Execution, _msg_id: str) -> None:
@@ -39,9 +46,15 @@ class ExecutionQueue:
     """Runs what is put in. ``work`` is a task that its owner starts, one for each life of a kernel."""
 
     def __init__(
-        self, on_begin: OnExecution, on_end: OnExecution, on_late: OnExecution, on_sent: OnSent = _ignore_sent
+        self,
+        on_begin: OnExecution,
+        on_end: OnExecution,
+        on_late: OnExecution,
+        on_sent: OnSent = _ignore_sent,
+        on_death: OnDeath = _plainly,
     ) -> None:
         self._on_begin, self._on_end, self._on_late, self._on_sent = on_begin, on_end, on_late, on_sent
+        self._on_death = on_death
         self._waiting: deque[Execution] = deque()
         self._adopted: str | None = None
         """The kernel request of an execution that is running already, before ``work`` has seen it."""
@@ -181,8 +194,9 @@ class ExecutionQueue:
         try:
             reply = await call(on_message=on_message, on_input=execution.ask)
         except KernelDied as exc:
-            execution.note(f"{exc} It was running this cell; its variables are lost.")
-            self._end(execution, "dead", f"{exc} Its variables are lost.")
+            note, message = self._on_death(execution, str(exc))
+            execution.note(f"{note} It was running this cell; its variables are lost.")
+            self._end(execution, "dead", message)
             return
         if _asks_to_exit(reply):
             with anyio.move_on_after(EXIT_WITHIN_S):
@@ -200,7 +214,9 @@ class ExecutionQueue:
         if hint:
             execution.note(hint)
         status = status_of(reply, asked_to_stop=self._stopping is execution)
-        message = EXITED if _asks_to_exit(reply) and kernel.exit is not None else MESSAGES.get(status, "")
+        message = MESSAGES.get(status, "")
+        if _asks_to_exit(reply) and kernel.exit is not None:  # it must not be replayed
+            status, message = "dead", f"{EXITED} {self._on_death(execution, EXITED)[1]}"
         if status == "unknown" and reply.caveat:
             message = reply.caveat
         for proposal in reply.payload("set_next_input"):

@@ -232,7 +232,7 @@ def _listed(session: Session) -> Resource:
         uri=notebook_uri(session.handle),
         name=session.name,
         title=session.path.name if session.path is not None else session.name,
-        description=f"{cells} cells, {kernel} {session.state}",
+        description=f"{cells} cells, {kernel} {session.state}{f'. {session.death}' if session.death else ''}",
         mime_type="text/markdown",
     )
 
@@ -244,7 +244,7 @@ async def _notebook(uri: str, session: Session) -> Contents:
 
 
 def _markdown(session: Session, marks: dict[str, str]) -> str:
-    parts: list[str] = []
+    parts: list[str] = [f"> {session.death}\n"] if session.death else []
     room = NOTEBOOK_CHARS
     for position, cell in enumerate(list(session.notebook.cells)):
         part = cell_markdown(

@@ -346,6 +346,7 @@ class Sessions:
             directory=directory,
             spill_over_chars=self.settings.spill_over_chars,
             output_limit_bytes=self.settings.output_limit_bytes,
+            memory_mb=self.settings.limits.memory_mb,
             outlives_server=self._keeper is not None,
             on_change=self._tell,
             policy=self.settings.runtime,

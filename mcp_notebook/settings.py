@@ -13,13 +13,21 @@ from typing import Any
 
 from mcp_notebook import relay
 from mcp_notebook.errors import NotebookError
+from mcp_notebook.limits import Limits
 from mcp_notebook.policy import Policy
 
 DEFAULT_WAIT_S = 45.0
 LONGEST_WAIT_S = 3600.0
 INTERNAL = ("home", "sockets", "environment", "names_workspace")
 """Not for the file."""
-_KINDS = {bool: "true or false", int: "a whole number above 0", float: "a number above 0"}
+TABLES: tuple[type[Any], ...] = (Policy, Limits)
+"""Kinds of settings that are tables of their own."""
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number above 0",
+    int | None: "a whole number above 0",
+    float: "a number above 0",
+}
 
 
 class BadSettings(NotebookError):
@@ -64,6 +72,8 @@ class Settings:
     """An MCP session over HTTP ends when it has made no request for so long; its kernels live on."""
     runtime: Policy = field(default_factory=Policy)
     """What code in cells may ask of its host: a table of its own."""
+    limits: Limits = field(default_factory=Limits)
+    """How much a session may take: a table of its own."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What kernels inherit, before withholding."""
     env_pass: tuple[str, ...] = ()
@@ -128,26 +138,26 @@ def _chosen(path: Path, table: str, known: Mapping[str, Any], raw: Mapping[str, 
     for name, value in raw.items():
         if name not in known:
             raise BadSettings(f"{path} sets {table + name!r}, which is not a setting. Known: {', '.join(known)}.")
-        if known[name] is Policy and isinstance(value, dict):
-            choices = {f.name: f.type for f in fields(Policy)}
-            chosen[name] = _policy(path, _chosen(path, f"{name}.", choices, value))
+        if known[name] in TABLES and isinstance(value, dict):
+            chosen[name] = _table(path, name, known[name], value)
         else:
             chosen[name] = _checked(path, table + name, known[name], value)
     return chosen
 
 
-def _policy(path: Path, chosen: dict[str, Any]) -> Policy:
+def _table(path: Path, name: str, kind: type[Any], raw: Mapping[str, Any]) -> Any:
+    chosen = _chosen(path, f"{name}.", {f.name: f.type for f in fields(kind)}, raw)
     try:
-        return Policy(**chosen)
+        return kind(**chosen)
     except ValueError as exc:
-        raise BadSettings(f"{path}: in [runtime], {exc}.") from exc
+        raise BadSettings(f"{path}: in [{name}], {exc}.") from exc
 
 
 def _checked(path: Path, name: str, wanted: Any, value: Any) -> Any:
     match wanted, value:
         case type(), bool() if wanted is bool:
             return value
-        case type(), int() if wanted is int and not isinstance(value, bool) and value > 0:
+        case _, int() if wanted in (int, int | None) and not isinstance(value, bool) and value > 0:
             return value
         case type(), int() | float() if wanted is float and not isinstance(value, bool) and value > 0:
             return float(value)
@@ -155,7 +165,7 @@ def _checked(path: Path, name: str, wanted: Any, value: Any) -> Any:
             return tuple(value)
         case _, str() if wanted is Path or "str" in str(wanted):
             return value
-    if wanted is Policy:
+    if wanted in TABLES:
         raise BadSettings(f"{path}: {name} is a table: write its settings below a line `[{name}]`.")
     kind = "a list of texts" if "tuple" in str(wanted) else _KINDS.get(wanted, "a text")
     raise BadSettings(f"{path}: {name} has a value of the wrong kind ({value!r}); it takes {kind}.")

@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 
 from mcp_notebook.errors import KernelDied, KernelError
-from mcp_notebook.kernels.base import Exit, KernelInfo, OnInput, OnMessage, OnSent, Process, Reply
+from mcp_notebook.kernels.base import Defined, Exit, KernelInfo, OnInput, OnMessage, OnSent, Process, Reply
 from mcp_notebook.kernels.conversation import NO_ANSWER, Conversation
 from mcp_notebook.kernels.launch import FINDER, RUNTIME, runtime_sources
 from mcp_notebook.kernels.request import Held, Request, ignore_input, ignore_message
@@ -49,6 +49,7 @@ class LocalKernel:
         self._lean = lean
         self._interrupt_mode = interrupt_mode
         self.info = info
+        self.defined: Defined | None = None
         self._ready = anyio.Event()
         self._interrupted = False
         self._has_half = False
@@ -114,12 +115,13 @@ class LocalKernel:
         if request.reply is None:
             self._check_alive()
             return Reply("unknown", {}, missing, caveat=caveat)
-        content = request.reply["content"]
+        content, ours = request.reply["content"], request.reply["metadata"].get("mcp_notebook", {})
+        self.defined = Defined.from_data(ours.get("defined")) or self.defined
         return Reply(
             status=str(content.get("status", "error")),
             content=content,
             missing=missing,
-            interrupted=request.reply["metadata"].get("mcp_notebook", {}).get("interrupted"),
+            interrupted=ours.get("interrupted"),
             date=str(request.reply["header"].get("date", "")),
             caveat=caveat,
         )
@@ -255,7 +257,9 @@ class LocalKernel:
 
     async def _hello(self, within_s: float | None, request: Request | None = None) -> None:
         hello = {"call": "hello"}
-        await self._conversation.ask("mcp_notebook_request", hello, within_s=within_s, request=request)
+        answer = await self._conversation.ask("mcp_notebook_request", hello, within_s=within_s, request=request)
+        told = answer["content"].get("value") or {}
+        self.defined = Defined.from_data(told.get("defined")) or self.defined
 
     async def _send_half(self, within_s: float | None) -> None:
         finder, sources = await anyio.to_thread.run_sync(lambda: (FINDER.read_text("utf-8"), runtime_sources()))

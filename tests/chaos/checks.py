@@ -92,9 +92,16 @@ class Checks:
             if any("keeper.py" in word for word in words):
                 keepers.append(process.pid)
             elif process.pid not in relays | kernels | daemons and not _is_gone_soon(process):
-                book.fault(f"process {process.pid} is nobody's: {' '.join(words)[:200]}")
+                book.fault(f"process {process.pid} is nobody's: {_told(process)}; the daemon is {daemons}")
         if len(keepers) > 1:
             book.fault(f"there are several keepers: {keepers}")
+
+
+def _told(process: psutil.Process) -> str:
+    try:
+        return f"{' '.join(process.cmdline())[:200]}, {process.status()}, child of {process.ppid()}"
+    except psutil.Error:
+        return "gone by now"
 
 
 def _is_gone_soon(process: psutil.Process) -> bool:

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 STATUS = re.compile(r"\[[\d ]+\] (\w+)")
 NEXT = re.compile(r'^Next: get_output\(cursor="([^"]+)"', re.MULTILINE)
 
+SENT_WITHIN = 40
+"""Moments: a daemon that is killed sooner may not have sent the cell to the kernel."""
+
 
 def check_execution(world: "World", ran: Ran) -> None:
     """By its id, and by its cell if that has not run again; what is wrong is in the book."""
     _check_begun(world, ran)
-    if ran.cell_id in ("", "-"):
-        return
+    if ran.cell_id in ("", "-") or (ran.status == "cancelled" and not ran.execution_id):
+        return  # what never began is not its cell's latest execution
     cell = world.book.cell_of(ran.session, ran.cell_id)
     if cell is None or cell.may_be_gone or not ran.is_latest or not _is_whole(world, ran):
         return
@@ -93,6 +96,8 @@ def _allowed(book: Book, ran: Ran) -> set[str]:
         allowed |= {"dead", "cancelled"}
     if book.met(f"restart:{session}", since, until):
         allowed |= {"dead", "cancelled", "interrupted"}
+    if book.met("lost:daemon", since, since + SENT_WITHIN):
+        allowed |= {"unknown"}  # it was killed between its note that the cell is sent and the sending
     if book.may_be_lost(since, until):
         allowed |= {"unknown", "dead", "cancelled", "interrupted", "nothing"}
     return allowed
@@ -101,6 +106,8 @@ def _allowed(book: Book, ran: Ran) -> set[str]:
 def _check_testimony(book: Book, witness: Testimonies, ran: Ran, status: str, lines: int, what: str) -> None:
     begun, ended = witness.of(ran.tag, "begun"), witness.of(ran.tag, "ended")
     stopped = witness.of(ran.tag, "stopped")
+    if status == "unknown" and begun and not book.may_be_lost(ran.began, ran.seen):
+        book.fault(f"{what} is unknown, and its kernel knows of it")
     if status == "cancelled" and begun:
         book.fault(f"{what} is cancelled, which means that it never ran, and it began")
     if status in ("ok", "error") and not (ended or stopped):

@@ -58,11 +58,19 @@ class World:
         if actor.must_connect:
             for whom in ("daemon", "keeper", f"relay:{name}", f"client:{name}"):
                 self.resume(whom)
-            self.place.serve()
-            actor.connect()
+            self._connect(actor)
             if not actor.listens:
                 self._check_resumed(actor)
         return actor
+
+    def _connect(self, actor: Actor) -> None:
+        """Twice, if the daemon that listened ends just then."""
+        self.place.serve()
+        try:
+            actor.connect()
+        except NoAnswer:
+            self.place.serve()
+            actor.connect()
 
     def find(self, victim: str) -> psutil.Process | None:
         """The process that is meant, if there is one."""
