@@ -10,9 +10,13 @@ from tests.chaos.documents import check_document
 from tests.chaos.executions import check_execution
 from tests.chaos.files import Files
 from tests.chaos.refusals import check_refusals
+from tests.daemons import wait_until
+from tests.reliability.victims import is_gone
 
 if TYPE_CHECKING:
     from tests.chaos.world import World
+
+GONE_WITHIN_S = 20.0
 
 
 class Checks:
@@ -106,5 +110,8 @@ def _told(process: psutil.Process) -> str:
 
 def _is_gone_soon(process: psutil.Process) -> bool:
     """One that is about to end, such as the relay of a client that was killed."""
-    _, alive = psutil.wait_procs([process], timeout=10)
-    return not alive
+    try:
+        wait_until(lambda: is_gone(process.pid), GONE_WITHIN_S)
+    except AssertionError:
+        return False
+    return True

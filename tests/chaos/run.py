@@ -7,11 +7,14 @@ from pathlib import Path
 
 import psutil
 
+from tests.chaos.asking import FINAL
 from tests.chaos.deeds import Deeds
 from tests.chaos.place import Place
 from tests.chaos.steps import Step
 from tests.chaos.world import World
 
+NOT_FOLLOWED = "not followed"
+"""Of an execution whose cell was deleted or ran again before its end was seen, or whose call came to nothing."""
 GONE_WITHIN_S = 40.0
 KEPT_FOR_A_WEEK = (".txt", ".log")
 """Long outputs and the kernels' logs."""
@@ -69,7 +72,8 @@ def _count(world: World, outcome: Outcome) -> None:
     outcome.cells, outcome.calls = len(book.cells), len(book.calls)
     outcome.kernels = len({each.pid for each in world.witness.all})
     for ran in book.ran.values():
-        outcome.endings[ran.status or "not known"] = outcome.endings.get(ran.status or "not known", 0) + 1
+        ending = ran.status if ran.status in FINAL else NOT_FOLLOWED
+        outcome.endings[ending] = outcome.endings.get(ending, 0) + 1
 
 
 def _end(world: World) -> None:
