@@ -18,6 +18,8 @@ from tests.reliability.clients import NoAnswer
 ANSWERED_WITHIN_S = 100.0
 QUIET_WITHIN_S = 100.0
 AGAIN_S = 0.1
+CALM_LOOKS = 3
+"""A rebuild has moments at which none of its cells runs."""
 
 
 class World:
@@ -219,10 +221,12 @@ class World:
 
     def _quiet(self, session: str) -> None:
         """Nothing runs or waits in it any more."""
-        until = time.monotonic() + QUIET_WITHIN_S
+        until, calm = time.monotonic() + QUIET_WITHIN_S, 0
         while time.monotonic() < until:
             state = self.checks.status(session)
-            if not state["pending"] and state["state"] not in ("starting", "busy"):
+            is_calm = not state["pending"] and state["state"] not in ("starting", "busy")
+            calm = calm + 1 if is_calm else 0
+            if calm == CALM_LOOKS:
                 return
             if state["state"] == "waiting_for_input":
                 with contextlib.suppress(NoAnswer):
