@@ -35,6 +35,7 @@ from typing import Any
 import zmq
 
 from hermes_runtime import awaits, carriers, lean
+from hermes_runtime.ending import end_when_told
 from hermes_runtime.interrupts import Interrupts
 from hermes_runtime.iopub import Outgoing
 from hermes_runtime.names import Names
@@ -77,6 +78,7 @@ def install(kernel: Any, is_lean: bool = True) -> None:
     carriers.configure(half.files(), half.ask_host)
     half.guard_interrupts()
     half.answer_control()
+    end_when_told(kernel)
     pack_any_text(kernel.session)
 
 

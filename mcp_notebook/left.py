@@ -8,8 +8,8 @@ from pathlib import Path
 from mcp_notebook import state
 from mcp_notebook.errors import UnknownSession
 from mcp_notebook.kernels.kept import KeptKernel, discard, kept_kernels, read_kept
-from mcp_notebook.ledger import Recalled, has_journal, recall, recall_kernel
 from mcp_notebook.options import LOCAL
+from mcp_notebook.recalled import Recalled, has_journal, recall, recall_kernel
 from mcp_notebook.settings import Settings
 from mcp_notebook.versions import UnreadableJournal
 

@@ -11,10 +11,10 @@ from nbformat import NotebookNode
 from mcp_notebook import rules
 from mcp_notebook.errors import UnknownExecution
 from mcp_notebook.execution import Execution
-from mcp_notebook.ledger import Recalled
 from mcp_notebook.masking import Masking
 from mcp_notebook.notebook import Notebook, revision
 from mcp_notebook.outputs import Displays, OutputCollector
+from mcp_notebook.recalled import Recalled
 from mcp_notebook.runtime import Made
 from mcp_notebook.spill import SpilledText
 

@@ -28,13 +28,14 @@ from mcp_notebook.hosting import SessionHost, answer_calls, environment_of
 from mcp_notebook.identity import ProcessId
 from mcp_notebook.inspection import inspect_kernel
 from mcp_notebook.kernels.base import Kernel, KernelInfo, Tasks
-from mcp_notebook.ledger import Ledger, Recalled, damage
+from mcp_notebook.ledger import Ledger
 from mcp_notebook.life import KernelLife, StartKernel
 from mcp_notebook.limit import OutputLimit
 from mcp_notebook.memory_limit import MemoryLimit
 from mcp_notebook.options import Saved, SessionOptions
 from mcp_notebook.questions import Declined
 from mcp_notebook.queue import Stopped
+from mcp_notebook.recalled import Recalled, damage
 from mcp_notebook.record import Record
 from mcp_notebook.requests import Requests
 from mcp_notebook.runs import Run, Runs
@@ -59,7 +60,7 @@ class Session(SessionRuns):
         self.name = options.name
         self.workspace = options.workspace
         self.root = options.root or options.workspace
-        self.principal = options.principal
+        self.principal, self.outlives_server = options.principal, options.outlives_server
         self.started = options.started or datetime.now(UTC).isoformat(timespec="seconds")
         self.client_name, self.agent = "", None
         self._last_used = time.time()
@@ -103,11 +104,6 @@ class Session(SessionRuns):
         self._notes: list[str] = list(on_disk.notes) if on_disk else []
 
     # Its server
-
-    @property
-    def outlives_server(self) -> bool:
-        """Whether its server is a process that commands reach, and of which there may be a next one."""
-        return self._options.outlives_server
 
     def leased(self, token: str | None, client_name: str, agent: str | None, process: ProcessId | None) -> None:
         """Who uses it from now on."""

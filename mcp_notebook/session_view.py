@@ -24,6 +24,8 @@ class SessionView:
     """The workspace of whoever opened it, which ``workspace`` lies in."""
     principal: str
     """Whose it is."""
+    outlives_server: bool
+    """Whether its server is a process that commands reach, and of which there may be a next one."""
     client_name: str
     """Of the client that used it last."""
     agent: str | None

@@ -310,7 +310,7 @@ class Sessions:
             start = self._starter(options)
             session = Session(options, start, self._tasks, left.recalled.on_disk, left.recalled)
             await session.go_on(left.recalled, kernel)
-            state.own(left.directory)
+            state.take_over(left.directory)
             lease = left.recalled.lease
             session.client_name, session.agent = lease["client_name"], lease["agent"]
             if lease["token"]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from mcp_notebook.ledger import Ledger, recall
+from mcp_notebook.ledger import Ledger
 from mcp_notebook.notebook import Notebook
+from mcp_notebook.recalled import recall
 from mcp_notebook.state import JOURNAL, SESSIONS
 from mcp_notebook.versions import OLDEST, VERSION, UnreadableJournal
 from tests.daemons import User, user
