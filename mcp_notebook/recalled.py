@@ -10,12 +10,11 @@ from nbformat import NotebookNode
 from nbformat.notebooknode import from_dict
 
 from mcp_notebook import files
-from mcp_notebook.errors import UnreadableJournal
 from mcp_notebook.files import remembered
 from mcp_notebook.journal import read
 from mcp_notebook.rules import Ran
 from mcp_notebook.state import JOURNAL
-from mcp_notebook.versions import renewed
+from mcp_notebook.versions import UnreadableJournal, renewed
 
 APPENDED = "appended"
 """Of the order of the cells: one behind all others, those of the entry before included."""
