@@ -9,7 +9,7 @@ PYTHON ?= python3
 PREFIX ?= $(HOME)/.local
 ENVS := $(CURDIR)/.envs
 DEV := $(ENVS)/dev/bin
-OTHERS := hermes mcp126 ipykernel629 node otherpython searxng servers
+OTHERS := hermes lints mcp126 ipykernel629 node otherpython searxng servers
 export PYTHON
 export MCP_NOTEBOOK_TEST_ENVS := $(ENVS)
 

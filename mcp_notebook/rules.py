@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from nbformat import NotebookNode
 from nbformat.notebooknode import from_dict
 
-from mcp_notebook.errors import BadRequest, UnknownCell
+from mcp_notebook.errors import BadRequest, LimitReached, UnknownCell
 from mcp_notebook.execution import Execution
 from mcp_notebook.kernels.base import KernelInfo
 from mcp_notebook.notebook import Notebook, revision
@@ -45,6 +45,16 @@ def check_execute(source: str | None, cell_id: str | None, after: str | None, ex
         raise BadRequest("`after` places a new cell: leave it out with `cell_id`, or move the cell with edit_cell.")
     if source is not None:
         check_source(source)
+
+
+def check_queue(pending: int, limit: int) -> None:
+    """Raises LimitReached: a cell more would be too many."""
+    if pending >= limit:
+        raise LimitReached(
+            f"{pending:,} cells of this session run or wait to run, which is the most ([limits] queue): nothing was"
+            " added. get_output(execution_id=..., wait_s=...) waits for one of them; control_kernel(action='restart')"
+            " ends them all."
+        )
 
 
 def check_source(source: str) -> None:
@@ -106,7 +116,7 @@ def stale(notebook: Notebook, ran: Mapping[str, Ran], life: int) -> dict[str, st
             continue
         record = ran.get(cell["id"])
         if record is None or record.life != life:
-            if record is not None or cell.get("execution_count") is not None:
+            if record is not None or cell.get("execution_count") is not None or cell.get("outputs"):
                 found[cell["id"]] = "ran in an earlier kernel"
             continue
         if record.revision != revision(cell):

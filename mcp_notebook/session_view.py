@@ -66,6 +66,11 @@ class SessionView:
         return self._life.info
 
     @property
+    def masked(self) -> list[str]:
+        """The names of the variables whose values its outputs do not show."""
+        return self._record.masking.names
+
+    @property
     def pending(self) -> list[Execution]:
         """What has not finished, in the order it runs."""
         return self._life.pending

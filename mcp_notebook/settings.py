@@ -5,6 +5,7 @@ package reads ``os.environ`` for its own behaviour.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mcp_notebook import relay
+from mcp_notebook.auth import Auth
 from mcp_notebook.errors import NotebookError
 from mcp_notebook.limits import Limits
 from mcp_notebook.policy import Policy
@@ -20,7 +22,7 @@ DEFAULT_WAIT_S = 45.0
 LONGEST_WAIT_S = 3600.0
 INTERNAL = ("home", "sockets", "environment", "names_workspace")
 """Not for the file."""
-TABLES: tuple[type[Any], ...] = (Policy, Limits)
+TABLES: tuple[type[Any], ...] = (Policy, Limits, Auth)
 """Kinds of settings that are tables of their own."""
 _KINDS = {
     bool: "true or false",
@@ -56,10 +58,6 @@ class Settings:
     start_timeout_s: float = 60.0
     spill_over_chars: int = 1_000_000
     """Text of one output beyond this goes to a file; the document keeps head and tail."""
-    output_limit_bytes: int = 1 << 30
-    """All spilled output of a session; beyond it the cell is interrupted."""
-    unused_stop_s: float = 7 * 24 * 3600.0
-    """A session that no client used for so long is saved and ended."""
     client_wait_s: float = 120.0
     """After a restart of the server, the sessions of clients that were connected wait so long for them."""
     idle_exit_s: float = 60.0
@@ -67,19 +65,25 @@ class Settings:
     answer_chars: int = 20_000
     """Text per tool result; never over 60 KB on the wire."""
     http_roots: tuple[str, ...] = ()
-    """Directories below which a session over HTTP may choose its workspace; none: ``workspace`` alone."""
+    """Below these a session over HTTP may choose its workspace; `{principal}` stands for whose it is."""
     http_idle_s: float = 1800.0
     """An MCP session over HTTP ends when it has made no request for so long; its kernels live on."""
     runtime: Policy = field(default_factory=Policy)
     """What code in cells may ask of its host: a table of its own."""
     limits: Limits = field(default_factory=Limits)
-    """How much a session may take: a table of its own."""
+    """How much a principal, a session and a request may take: a table of its own."""
+    auth: Auth = field(default_factory=Auth)
+    """Whose JSON web tokens are accepted over HTTP: a table of its own."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What kernels inherit, before withholding."""
     env_pass: tuple[str, ...] = ()
     """Patterns (fnmatch) of variables that kernels get although their names look secret."""
     env_withhold: tuple[str, ...] = ()
     """Patterns of variables that kernels do not get although their names look harmless."""
+    mask_secrets: bool = True
+    """Mask the values of variables that look secret, and tokens, in outputs."""
+    mask_patterns: tuple[str, ...] = ()
+    """Regular expressions of what else is masked there."""
 
 
 def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -95,6 +99,7 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
         chosen.pop("workspace", None)
     chosen |= _from_environment(env)
     chosen |= {name: value for name, value in overrides.items() if value is not None}
+    _check_patterns(chosen.get("mask_patterns", ()))
     named = chosen.pop("workspace", None)
     workspace = Path(named or relay.default_workspace(env)).expanduser()
     settings = Settings(
@@ -175,6 +180,14 @@ def _seconds(value: float) -> float:
     if not 0 <= value <= LONGEST_WAIT_S:
         raise ValueError
     return value
+
+
+def _check_patterns(patterns: tuple[str, ...]) -> None:
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as exc:
+            raise BadSettings(f"mask_patterns has {pattern!r}, which is no regular expression ({exc}).") from exc
 
 
 def _home(env: Mapping[str, str]) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mcp_notebook.record import FORGOTTEN_AFTER, REMEMBERED
-from tests.daemons import Client, User, text_of, user
+from tests.daemons import Client, User, text_of, user, wait_until
 
 COUNTING = "import time\nfor i in range(20):\n    print('line', i, flush=True); time.sleep(0.1)\nn += 1\nn"
 
@@ -206,3 +206,16 @@ def test_a_server_killed_while_it_started_a_kernel_leaves_no_orphan(somebody: Us
     assert "ok" in client.call("execute_cell", source="1")
     kernels = [each for each in somebody.processes() if "kernel.json" in " ".join(each.cmdline())]
     assert len(kernels) == 1
+
+
+def test_the_processes_of_a_cell_that_goes_on_are_known(somebody: User, tmp_path: Path) -> None:
+    """The next server can tell them from those of earlier cells, of which a server lives."""
+    client = opened(somebody)
+    client.call("execute_cell", source="import os, subprocess; server = subprocess.Popen(['sleep', '600'])")
+    stuck = f"os.system('touch {tmp_path}/begun; exec sleep 600')"
+    client.call("execute_cell", source=stuck, wait_s=0)
+    wait_until((tmp_path / "begun").exists)
+    client = again(somebody, client)
+    answer = client.call("control_kernel", action="interrupt")
+    assert answer.startswith("Interrupted by SIGINT to what it had started, "), answer
+    assert "None" in client.call("execute_cell", source="print(server.poll()); server.kill()")

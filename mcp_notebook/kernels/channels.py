@@ -141,7 +141,7 @@ class Channels:
             if socket.closed:
                 return
             try:
-                frames = socket.recv_multipart(zmq.NOBLOCK)
+                frames = _received(socket)
             except zmq.Again:
                 return
             try:
@@ -158,6 +158,16 @@ class Channels:
         signing = self._keyed.copy()
         signing.update(b"".join(parts))
         return signing.hexdigest().encode()
+
+
+def _received(socket: "zmq.Socket[bytes]") -> list[bytes]:
+    """What ``recv_multipart`` gives, without asking the socket after each frame. Raises zmq.Again."""
+    frame = socket.recv(zmq.NOBLOCK, copy=False)
+    frames = [frame.bytes]
+    while frame.more:
+        frame = socket.recv(zmq.NOBLOCK, copy=False)
+        frames.append(frame.bytes)
+    return frames
 
 
 def number_of(frames: Sequence[bytes]) -> int | None:

@@ -18,14 +18,16 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import func_metadata
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from mcp_types import CallToolResult, InputResponses, Result, TextContent, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, create_model
 
 from mcp_notebook.errors import BadRequest, KernelDied, NotebookError
+from mcp_notebook.passwords import PasswordPages
 from mcp_notebook.render import shortened
 from mcp_notebook.sessions import Connection, Sessions
 from mcp_notebook.settings import DEFAULT_WAIT_S, Settings
-from mcp_notebook.tools.elicitation import Elicit, elicitation
+from mcp_notebook.task_extension import declares_tasks
+from mcp_notebook.tools.elicitation import NOTHING, Elicitation, elicitation
 
 REFUSAL_CHARS = 3000
 
@@ -54,6 +56,7 @@ class Call:
     sessions: Sessions
     settings: Settings
     connection: Connection
+    passwords: PasswordPages
     report_progress: Callable[[float, float | None, str | None], Awaitable[None]]
     """(seconds since the call began, None, message); does nothing unless the client asked for it."""
     began: float = field(default_factory=anyio.current_time)
@@ -61,8 +64,14 @@ class Call:
     """Names this request of this client, also when it comes again after the server's end."""
     comes_again: bool = False
     """Whether the client sends it again to the next server when this one ends without an answer."""
-    elicit: Elicit | None = None
-    """Asks the client's user; None where the client cannot."""
+    can: Elicitation = NOTHING
+    """What the client can ask its user."""
+    state: str | None = None
+    """What the server gave with a question that the client now brings the answer to."""
+    responses: InputResponses | None = None
+    """The answers."""
+    makes_tasks: bool = False
+    """Whether the client can be answered with a task."""
     is_resent: bool = False
     """Whether an earlier server got it, and may have begun what it asks for."""
 
@@ -80,17 +89,29 @@ class Declaration:
     structured: bool = False
 
 
+class _Own:
+    """What a tool has beside what the SDK knows of it, in one place: pydantic's private attributes are slow."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        settings: Settings,
+        passwords: PasswordPages,
+        row: Declaration,
+        arguments: type[BaseModel],
+    ) -> None:
+        self.sessions, self.settings, self.passwords, self.row = sessions, settings, passwords, row
+        self.arguments = arguments
+        self.fields = arguments.model_fields
+
+
 class NotebookTool(Tool):
     """A tool whose arguments arrive as they were sent and whose refusals arrive as they were written."""
 
-    _sessions: Sessions = PrivateAttr()
-    _settings: Settings = PrivateAttr()
-    _arguments: type[BaseModel] = PrivateAttr()
-    _structured: bool = PrivateAttr()
-    _is_read_only: bool = PrivateAttr()
+    _own: "_Own" = PrivateAttr()
 
     @classmethod
-    def declared(cls, row: Declaration, settings: Settings, sessions: Sessions) -> Self:
+    def declared(cls, row: Declaration, settings: Settings, sessions: Sessions, passwords: PasswordPages) -> Self:
         """The tool of one row, with the defaults that ``settings`` give it."""
         metadata = func_metadata(row.function, skip_names=["call"], structured_output=row.structured)
         arguments = _arguments(metadata.arg_model, settings)
@@ -111,19 +132,15 @@ class NotebookTool(Tool):
                 open_world_hint=row.open_world,
             ),
         )
-        tool._sessions, tool._settings = sessions, settings
-        tool._is_read_only = row.read_only
-        tool._arguments, tool._structured = arguments, row.structured
+        tool._own = _Own(sessions, settings, passwords, row, arguments)
         return tool
 
-    async def run(
-        self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False
-    ) -> CallToolResult:
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Result:
         """Never raises but for the protocol's own errors: whatever went wrong is a result to read."""
         try:
             call = self._call(context)
             accepted = self._accept(arguments, call.connection)
-            with self._sessions.calls.answering():
+            with self._own.sessions.calls.answering():
                 result = await self.fn(call, **accepted)
         except KernelDied as exc:
             return self._death(str(exc))
@@ -139,7 +156,9 @@ class NotebookTool(Tool):
                 "not in your call. Whether it was carried out is not known: read_notebook and "
                 'control_kernel(action="status") show what there is. Details are in the server\'s log.'
             )
-        if self._structured:
+        if isinstance(result, Result):
+            return result
+        if self._own.row.structured:
             converted = self.fn_metadata.convert_result(result)
             assert isinstance(converted, CallToolResult)
             return converted
@@ -149,7 +168,7 @@ class NotebookTool(Tool):
 
     def _death(self, text: str) -> CallToolResult:
         """A dead kernel is a state to be told, as the answers of ``execute_cell`` do, and no failure of the call."""
-        data = {"status": "dead", "message": text} if self._structured else None
+        data = {"status": "dead", "message": text} if self._own.row.structured else None
         return CallToolResult(content=[TextContent(text=text)], structured_content=data)
 
     def _call(self, context: Context[Any, Any]) -> Call:
@@ -157,19 +176,26 @@ class NotebookTool(Tool):
         if not connection.client_name and (client := context.session.client_params):
             connection.client_name = client.client_info.name
         request = context.request_id
+        own = self._own
         return Call(
-            self._sessions,
-            self._settings,
+            own.sessions,
+            own.settings,
             connection,
+            own.passwords,
             context.report_progress,
-            elicit=elicitation(context),
+            can=elicitation(context.request_context),
+            state=context.request_state,
+            responses=context.input_responses,
+            makes_tasks=declares_tasks(context.request_context),
             key=f"{connection.lease}:{request}",
             is_resent=request in connection.resent,
-            comes_again=connection.comes_again and (self.name == "execute_cell" or self._is_read_only),
+            comes_again=connection.comes_again
+            and (own.row.read_only or self.name == "execute_cell" or context.request_state is not None),
         )
 
     def _accept(self, arguments: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
-        known = self._arguments.model_fields
+        own = self._own
+        known = own.fields
         if unknown := [name for name in arguments if name not in known]:
             raise BadRequest(_unknown_argument(self.name, unknown[0], list(known)))
         for name, value in arguments.items():
@@ -181,10 +207,10 @@ class NotebookTool(Tool):
         try:
             # A null stands for "not given": clients send it for whatever they leave out.
             given = {name: value for name, value in arguments.items() if value is not None}
-            wait = self._arguments.model_fields.get("wait_s")
-            if connection.wait_s is not None and wait is not None and wait.default == self._settings.wait_s:
+            wait = known.get("wait_s")
+            if connection.wait_s is not None and wait is not None and wait.default == own.settings.wait_s:
                 given.setdefault("wait_s", connection.wait_s)
-            accepted = self._arguments.model_validate(given)
+            accepted = own.arguments.model_validate(given)
         except ValidationError as exc:
             raise BadRequest(_wrong_arguments(self.name, exc)) from None
         return {name: getattr(accepted, name) for name in known}

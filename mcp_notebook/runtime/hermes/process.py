@@ -21,6 +21,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from mcp_notebook.errors import HermesFailed
 from mcp_notebook.runtime.hermes.worker import VARIABLE
+from mcp_notebook.runtime.logs import StderrLog
 
 PROGRAM = Path(__file__).with_name("worker.py")
 STOP_WITHIN_S = 5.0
@@ -29,9 +30,6 @@ END_WITHIN_S = 9.0
 """The worker gives up its own clean-up a little sooner."""
 POLL_S = 0.01
 ROUNDS = 500
-LOG_BYTES = 1_000_000
-"""A log that is longer is begun anew at the next start."""
-LAST_WORDS_CHARS = 300
 FRAME_BYTES = 1000
 """What a line has around the answer."""
 
@@ -57,8 +55,7 @@ class Worker:
         self._workspace = workspace
         self._mark = secrets.token_hex(8)
         self._environment = {**environment, VARIABLE: self._mark}
-        self._log = log
-        self._log_start = 0
+        self._log = StderrLog(log)
         self._most_bytes = most_bytes
         self._within_s = within_s
         self._numbers = itertools.count(1)
@@ -78,7 +75,7 @@ class Worker:
     @property
     def why(self) -> str:
         """Why it ended, with its last words."""
-        return ": ".join(each for each in (self._why, self._last_words().rstrip(".")) if each)
+        return ": ".join(each for each in (self._why, self._log.last_words().rstrip(".")) if each)
 
     def end(self, why: str, *, kill: bool = False) -> None:
         """Have it end, by itself or at once; ``ended`` is set when nothing of it is left."""
@@ -145,12 +142,8 @@ class Worker:
             self.ended.set()
 
     async def _start(self) -> Process:
-        self._log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        log = self._log.open()
         try:
-            if os.fstat(log).st_size > LOG_BYTES:
-                os.ftruncate(log, 0)
-            self._log_start = os.fstat(log).st_size
             # Of its own Python: neither what PYTHONPATH names, which is the kernel's, nor what lies beside the script.
             options = ["mcp-notebook", self._mark, str(self._most_bytes)]
             return await anyio.open_process(
@@ -219,16 +212,6 @@ class Worker:
                 process.kill()
             with anyio.move_on_after(END_WITHIN_S):
                 await process.aclose()
-
-    def _last_words(self) -> str:
-        """The last line of this life on stderr."""
-        try:
-            with self._log.open("rb") as log:
-                log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - 4 * LAST_WORDS_CHARS))
-                lines = log.read().decode(errors="replace").split("\n")
-        except OSError:
-            return ""
-        return next((line.strip()[-LAST_WORDS_CHARS:] for line in reversed(lines) if line.strip()), "")
 
 
 def _ended_with(status: int) -> str:

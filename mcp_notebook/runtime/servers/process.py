@@ -18,6 +18,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
 
+from mcp_notebook.runtime.logs import StderrLog
 from mcp_notebook.runtime.servers.configuration import Entry
 
 Inbound = MemoryObjectSendStream[SessionMessage | Exception]
@@ -28,9 +29,6 @@ GRACE_S = 2.0
 LAST_OUTPUT_S = 0.5
 """How long output is awaited after the end of the process: its children may hold the pipe for ever."""
 POLL_S = 0.01
-LOG_BYTES = 1_000_000
-"""A log that is longer is begun anew at the next start."""
-LAST_WORDS_CHARS = 300
 
 
 class ServerProcess:
@@ -39,8 +37,8 @@ class ServerProcess:
     def __init__(self, entry: Entry, environment: Mapping[str, str], log: Path, most_bytes: int) -> None:
         self._entry = entry
         self._environment = {**environment, **entry.env}
-        self._log = log
-        self._log_start = 0
+        self._log = StderrLog(log)
+        self.last_words = self._log.last_words
         self._most_bytes = most_bytes
         self.exit_status: int | None = None
         """As of ``subprocess``; None as long as it runs, and if a signal of ours ended it."""
@@ -75,18 +73,8 @@ class ServerProcess:
                         await self._end(process)
                     tasks.cancel_scope.cancel()
 
-    def last_words(self) -> str:
-        """The last line of this life on stderr."""
-        try:
-            with self._log.open("rb") as log:
-                log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - 4 * LAST_WORDS_CHARS))
-                lines = log.read().decode(errors="replace").split("\n")
-        except OSError:
-            return ""
-        return next((line.strip()[-LAST_WORDS_CHARS:] for line in reversed(lines) if line.strip()), "")
-
     async def _start(self) -> Process:
-        log = self._open_log()
+        log = self._log.open()
         try:
             return await anyio.open_process(
                 [self._entry.command, *self._entry.args],
@@ -101,14 +89,6 @@ class ServerProcess:
             raise OSError('its "command" was not found: install it, or give the whole path') from exc
         finally:
             os.close(log)
-
-    def _open_log(self) -> int:
-        self._log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        if os.fstat(log).st_size > LOG_BYTES:
-            os.ftruncate(log, 0)
-        self._log_start = os.fstat(log).st_size
-        return log
 
     async def _read(self, pipe: ByteReceiveStream, inbound: Inbound) -> None:
         """Hand over every line that is a message; other lines are a server's banner or debug prints."""
