@@ -1,8 +1,8 @@
 """A program with an MCP client in it, told on its stdin what to call: ``python -m tests.reliability.client WHERE``.
 
-One JSON object per line in both directions. ``{"do": "connect"}`` begins a connection, anew if there was one;
-``{"do": "call", "tool": ..., "arguments": ...}`` calls a tool, beside the calls that are under way, and
-``{"do": "cancel", "call": ...}`` cancels one of them by its id. Each answer has the ``id`` of what it answers, and
+One JSON object per line in both directions. ``{"do": "connect"}`` begins a connection, anew if there was one, and
+``disconnect`` ends it; ``{"do": "call", "tool": ..., "arguments": ...}`` calls a tool, beside the calls that are under
+way, and ``{"do": "cancel", "call": ID}`` cancels such a call. Each answer has the ``id`` of what it answers, and
 ``text`` and ``is_error``, or ``failed``.
 """
 
@@ -48,6 +48,7 @@ class Program:
         self._tasks = tasks
         self._client: Client | None = None
         self._connection = anyio.CancelScope()
+        self._ended = anyio.Event()
         self._calls: dict[int, anyio.CancelScope] = {}
 
     async def obey(self, asked: dict[str, Any]) -> None:
@@ -56,13 +57,17 @@ class Program:
             self._connection.cancel()
             self._connection = anyio.CancelScope()
             self._tasks.start_soon(self._connect, asked["id"], self._connection)
+        elif asked["do"] == "disconnect":
+            self._connection.cancel()
+            self._tasks.start_soon(self._tell_end, asked["id"])
         elif asked["do"] == "cancel":
-            if asked["call"] in self._calls:
-                self._calls[asked["call"]].cancel()
+            self._calls[asked["call"]].cancel()
+            say(id=asked["id"], text="cancelled")
         else:
             self._tasks.start_soon(self._call, asked)
 
     async def _connect(self, number: int, scope: anyio.CancelScope) -> None:
+        self._ended = ended = anyio.Event()
         try:
             with scope:
                 async with connected(self._where) as self._client:
@@ -70,17 +75,23 @@ class Program:
                     await anyio.sleep_forever()
         except Exception as exc:
             say(id=number, failed=repr(exc))
+        finally:
+            ended.set()
+
+    async def _tell_end(self, number: int) -> None:
+        await self._ended.wait()
+        say(id=number, text="disconnected")
 
     async def _call(self, asked: dict[str, Any]) -> None:
-        with anyio.CancelScope() as self._calls[asked["id"]]:
-            try:
+        scope = self._calls[asked["id"]] = anyio.CancelScope()
+        try:
+            with scope:
                 assert self._client is not None
                 result = await self._client.call_tool(asked["tool"], asked["arguments"])
-            except Exception as exc:
-                say(id=asked["id"], failed=repr(exc))
-            else:
                 say(id=asked["id"], text=text_of(result), is_error=result.is_error)
-        if self._calls.pop(asked["id"]).cancelled_caught:
+        except Exception as exc:
+            say(id=asked["id"], failed=repr(exc))
+        if scope.cancelled_caught:
             say(id=asked["id"], failed="cancelled")
 
 

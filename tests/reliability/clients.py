@@ -42,6 +42,14 @@ class Program:
         """Begin a connection, in place of the one before. Raises NoAnswer."""
         self.answer(self._say(do="connect"))
 
+    def disconnect(self) -> None:
+        """End the connection, as a client that is done with it. Raises NoAnswer."""
+        self.answer(self._say(do="disconnect"))
+
+    def cancel(self, number: int) -> None:
+        """Cancel the call that ``begin`` began. Raises NoAnswer."""
+        self.answer(self._say(do="cancel", call=number))
+
     def begin(self, tool: str, **arguments: Any) -> int:
         """Call it, and wait for the answer another time."""
         return self._say(do="call", tool=tool, arguments=arguments)
@@ -61,10 +69,6 @@ class Program:
         if "failed" in answer or answer.get("is_error"):
             raise NoAnswer(answer.get("failed") or answer["text"])
         return str(answer["text"])
-
-    def cancel(self, number: int) -> None:
-        """Cancel a call that was begun."""
-        self._say(do="cancel", call=number)
 
     def look(self, number: int, within_s: float = 0) -> dict[str, Any] | None:
         """What came of it, as the program said it; None when nothing has come in that time."""
