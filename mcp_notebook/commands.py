@@ -24,6 +24,10 @@ Without a command this is an MCP server on stdin and stdout. You do not start it
 
 First steps: `mcp-notebook doctor` checks the installation, `mcp-notebook demo` shows what it does.
 """
+ANSWER = """\
+Asks you here what a cell asks, without echo where that is a password, and gives the cell what you type. It passes
+through no client, no model and no file. Without a terminal it reads one line of its input.
+"""
 DEMO = """\
 A client works in a live notebook, the server is killed, the client is killed, and a new client goes on. It has a
 server of its own, of which nothing is left. It takes about half a minute.
@@ -39,6 +43,10 @@ watch it: it logs to stderr. Ctrl-C ends it; sessions and kernels live on, and t
 SESSIONS = """\
 Lists the sessions, each of which is a notebook with a kernel: they live on when their client ends, until they are
 stopped or were not used for a week.
+"""
+TOKEN = """\
+Over HTTP, each principal has a token of his own and sees his own sessions only. A token is shown once, when it is made,
+and lets nobody in any more when it is revoked; a running server notices both.
 """
 STOP = """\
 Saves the notebook into its workspace, then ends the session and its kernel. Without sessions and clients the server
@@ -60,6 +68,8 @@ def _run(options: argparse.Namespace) -> int:
 
     try:
         match options.command:
+            case "answer":
+                return _answer(options)
             case "demo":
                 return _demo(options)
             case "doctor":
@@ -68,6 +78,8 @@ def _run(options: argparse.Namespace) -> int:
                 return _serve(options)
             case "sessions":
                 return _sessions(options)
+            case "token":
+                return _token(options)
         return _embedded(options) if options.embedded else _relay(options)
     except BadSettings as exc:
         return _fail(str(exc), USAGE_ERROR)
@@ -161,6 +173,24 @@ def _sessions(options: argparse.Namespace) -> int:
     return stop(_settings(options, make_workspace=False), name, force=options.force)
 
 
+def _token(options: argparse.Namespace) -> int:
+    from mcp_notebook import token_commands
+
+    settings = _settings(options, make_workspace=False)
+    match options.action:
+        case "add":
+            return token_commands.add(settings, options.name)
+        case "revoke":
+            return token_commands.revoke(settings, options.name)
+    return token_commands.show(settings)
+
+
+def _answer(options: argparse.Namespace) -> int:
+    from mcp_notebook.answer import answer
+
+    return answer(_settings(options, make_workspace=False), options.name)
+
+
 def _demo(options: argparse.Namespace) -> int:
     from mcp_notebook.demo import main as demo
 
@@ -221,6 +251,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_serve(commands)
     _add_sessions(commands)
+    _add_token(commands)
+    answer = commands.add_parser("answer", help="give a cell the input() or the password that it waits for")
+    answer.description = ANSWER
+    answer.add_argument("name", nargs="?", metavar="SESSION", help="its name or handle, where cells of several wait")
     doctor = commands.add_parser("doctor", help="check the installation and say what to mend", parents=[common])
     doctor.description = DOCTOR
     return parser
@@ -258,6 +292,16 @@ def _add_sessions(commands: Any) -> None:
     stop.add_argument("name", nargs="?", metavar="NAME", help="the session's name, or its handle as it is listed")
     stop.add_argument("--all", action="store_true", help="every session")
     stop.add_argument("--force", action="store_true", help="end it also when its notebook cannot be saved")
+
+
+def _add_token(commands: Any) -> None:
+    token = commands.add_parser("token", help="who may come in over HTTP: add, list, revoke", description=TOKEN)
+    actions = token.add_subparsers(dest="action", metavar="ACTION", required=True)
+    add = actions.add_parser("add", help="make a token for a principal, and show it")
+    add.add_argument("name", metavar="NAME", help="the principal's name")
+    actions.add_parser("list", help="the names of those who have one")
+    revoke = actions.add_parser("revoke", help="let nobody in by it any more")
+    revoke.add_argument("name", metavar="NAME", help="the principal's name")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,12 @@ from mcp_notebook import files
 from mcp_notebook.execution import Execution
 from mcp_notebook.files import remembered
 from mcp_notebook.identity import ProcessId
-from mcp_notebook.journal import Journal, read
+from mcp_notebook.journal import Journal, directory_to_disk, read, to_disk
 from mcp_notebook.notebook import Notebook
 from mcp_notebook.rules import Ran
 from mcp_notebook.state import JOURNAL
+from mcp_notebook.syncing import Syncing
+from mcp_notebook.versions import UnreadableJournal, renewed
 
 APPENDED = "appended"
 """Of the order of the cells: one behind all others, those of the entry before included."""
@@ -55,6 +57,10 @@ class Recalled:
     """The user's variables in the kernel, as it told them last."""
     changed: frozenset[str] = field(default_factory=frozenset)
     """The ids of cells that are not as in the base."""
+    renewed: dict[str, Any] = field(default_factory=dict)
+    """What brings a journal of an earlier version up to this one."""
+    damaged: int = 0
+    """Lines of the journal that say nothing."""
 
 
 class Ledger:
@@ -64,6 +70,7 @@ class Ledger:
         self._directory = directory
         self._notebook = notebook
         self._journal = Journal(directory / JOURNAL) if directory is not None else None
+        self._syncing = Syncing(self._journal) if self._journal is not None else None
         self._base = recalled.base if recalled else 0
         self._order: list[str] = [cell["id"] for cell in recalled.cells] if recalled else []
         self._changed: set[str] = set(recalled.changed) if recalled else set()
@@ -76,11 +83,20 @@ class Ledger:
         """Something could not be written, and was not made good yet."""
         self._told: str | None = None
         self._base_failed: str | None = None
+        if recalled is not None:
+            self._put(recalled.renewed)
 
     @property
     def failed(self) -> str | None:
-        """Why a crash of the server would lose something, as far as is known."""
-        return self._base_failed or (self._journal.failed if self._journal and self._is_behind else None)
+        """Why a crash would lose something, as far as is known."""
+        if self._journal is None or self._base_failed:
+            return self._base_failed
+        return (self._journal.failed if self._is_behind else None) or self._journal.sync_failed
+
+    async def keep_synced(self) -> None:
+        """A task for as long as the session lives."""
+        if self._syncing is not None:
+            await self._syncing.work()
 
     def take_failure(self) -> str | None:
         """``failed``, once each time that it begins."""
@@ -169,14 +185,16 @@ class Ledger:
 
     def close(self) -> None:
         """Another server goes on with it."""
-        if self._journal is not None:
+        if self._journal is not None and self._syncing is not None:
             self._journal.close()
+            self._syncing.note()
 
     def remove(self) -> None:
         """The session has ended: nothing is to be found again."""
-        if self._journal is not None:
+        if self._journal is not None and self._syncing is not None:
             with suppress(OSError):
                 self._journal.remove()
+            self._syncing.note()
             self._remove_bases()
 
     def _set(self, entries: Mapping[str, Any]) -> None:
@@ -194,7 +212,7 @@ class Ledger:
             self._put(entries)
 
     def _put(self, entries: Mapping[str, Any]) -> None:
-        if self._journal is None or not entries:
+        if self._journal is None or self._syncing is None or not entries:
             return
         if self._held_back is not None:
             self._held_back |= entries
@@ -202,6 +220,7 @@ class Ledger:
         if self._is_behind:
             entries = self._whole() | dict(entries)
         self._is_behind = not self._journal.put(entries)
+        self._syncing.note()
 
     def _whole(self) -> dict[str, Any]:
         """All of the document, since nobody knows which entries are missing."""
@@ -263,6 +282,9 @@ class Ledger:
             with path.open("w", encoding="utf-8", errors="surrogatepass") as file:
                 path.chmod(0o600)
                 json.dump(remembered.as_data(on_disk), file, ensure_ascii=False)
+                file.flush()
+                to_disk(file.fileno())  # the journal will say that it is there
+            directory_to_disk(path.parent)
         except OSError as exc:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -276,9 +298,17 @@ def has_journal(directory: Path) -> bool:
 
 
 def recall(directory: Path) -> Recalled | None:
-    """What a session's directory tells; None when it tells too little. Blocks."""
-    found = read(directory / JOURNAL)
+    """What a session's directory tells; None when its session had not begun. Blocks.
+
+    Raises:
+        OSError, UnreadableJournal: also for what is no journal.
+    """
+    journal = read(directory / JOURNAL)
+    renewal = renewed(journal.entries)
+    found = {key: value for key, value in (journal.entries | renewal).items() if value is not None}
     if "facts" not in found:
+        if journal.damaged or found.keys() - {"version"}:
+            raise UnreadableJournal("its journal does not say whose it is: the beginning is damaged.")
         return None
     number, on_disk = int(found.get("base", 0)), None
     if number:
@@ -297,19 +327,30 @@ def recall(directory: Path) -> Recalled | None:
         metadata=_node(metadata),
         executions=dict(sorted(_under("execution", found), key=lambda item: int(item[1]["place"] or 1 << 40))),
         made=_made(found),
-        ran={key: Ran(**value) for key, value in _under("ran", found)},
+        ran={key: Ran(**_known(Ran, value)) for key, value in _under("ran", found)},
         requests=dict(_under("request", found)),
         runs=dict(_under("run", found)),
         lineage=int(found.get("lineage", 1)),
         base=number,
         defined=found.get("defined"),
         changed=frozenset(changed),
+        renewed=renewal,
+        damaged=journal.damaged,
+    )
+
+
+def damage(lines: int) -> str:
+    """What is to be said of a journal with so many lines that say nothing."""
+    which = "1 line of this session's journal is" if lines == 1 else f"{lines} lines of this session's journal are"
+    return (
+        f"{which} damaged, as a crash of the machine leaves it: cells may be missing here, or be as they were before."
+        " Look at read_notebook before you save."
     )
 
 
 def recall_kernel(directory: Path) -> dict[str, Any]:
     """Of all that ``recall`` gives, what concerns the kernel. Blocks; raises OSError."""
-    kernel: dict[str, Any] = read(directory / JOURNAL).get("kernel", NO_KERNEL)
+    kernel: dict[str, Any] = read(directory / JOURNAL).entries.get("kernel", NO_KERNEL)
     return kernel
 
 
@@ -330,6 +371,12 @@ def _made(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         calls["begun"] = max(calls["begun"], told["begun"])
         calls["ended"].append(told["call"])
     return made
+
+
+def _known(kind: type, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what a later server told beyond that."""
+    names = {each.name for each in fields(kind)}
+    return {name: value for name, value in told.items() if name in names}
 
 
 def _order(found: Mapping[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ from mcp_notebook.errors import BadRequest, KernelDied, KernelError
 from mcp_notebook.execution import Execution
 from mcp_notebook.kernels.base import Defined, Exit, Kernel, KernelInfo, Tasks
 from mcp_notebook.questions import Question
-from mcp_notebook.queue import ExecutionQueue, OnExecution, OnSent
+from mcp_notebook.queue import ExecutionQueue, OnExecution, OnSent, Stopped
 
 LAST_CELL_S = 1.0
 """Time for the running cell's end to be noticed after its kernel's death."""
@@ -58,7 +58,7 @@ class KernelLife:
         """Of the kernel's death, until it is started again."""
         self._start_kernel = start_kernel
         self._tasks = tasks
-        self._queue = ExecutionQueue(on_begin, on_end, on_late, on_sent, self._on_death_in_cell)
+        self._queue = ExecutionQueue(tasks, on_begin, on_end, on_late, on_sent, self._on_death_in_cell)
         self._certify = certify
         self._on_death = on_death
         self._attend = attend
@@ -190,23 +190,22 @@ class KernelLife:
         await over.wait()
         return self.death or SHUT_DOWN
 
-    async def interrupt(self, execution: Execution | None) -> str:
-        """Stop ``execution``, or what is running; returns a sentence on what came of it."""
+    async def interrupt(self, execution: Execution | None) -> Stopped:
+        """Stop ``execution``, or what is running."""
         stopped = execution or await self._queue.next_running()
         if stopped is None:
-            return f"No cell is running; nothing was interrupted. {self.death or ''}".rstrip()
-        return await self._queue.interrupt(self.kernel(), stopped)
+            return Stopped(f"No cell is running; nothing was interrupted. {self.death or ''}".rstrip(), None)
+        return Stopped(await self._queue.interrupt(self.kernel(), stopped), stopped)
 
     async def cancel(self, execution: Execution) -> None:
         """Take ``execution`` out of the queue, or interrupt it."""
         await self._queue.cancel(self._kernel, execution)
 
-    async def answer(self, text: str, execution_id: str | None) -> None:
-        """Give the waiting ``input()`` its line. Raises BadRequest: none waits."""
-        running = self._queue.running
-        if execution_id is not None and (running is None or running.id != execution_id):
-            raise BadRequest(f"Execution {execution_id} does not wait for input.")
-        await self._queue.answer(self.kernel(), text)
+    async def answer(
+        self, text: str, execution_id: str | None, *, asked: str | None = None, private: bool = False
+    ) -> None:
+        """Give the waiting ``input()`` its line, see ``ExecutionQueue.answer``. Raises BadRequest: none waits."""
+        await self._queue.answer(self.kernel(), text, execution_id, asked=asked, private=private)
 
     async def ask_user(self, question: str, schema: Mapping[str, Any]) -> Any:
         """Have the user answer what the running cell asks, one question at a time. Raises BadRequest: none runs."""

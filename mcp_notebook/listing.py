@@ -7,6 +7,7 @@ from typing import Any
 
 from mcp_notebook.control import command, command_started
 from mcp_notebook.left import waiting
+from mcp_notebook.options import LOCAL
 from mcp_notebook.settings import Settings
 
 COLUMNS = ("SESSION", "STATE", "CLIENT", "STARTED", "NOTEBOOK")
@@ -48,6 +49,11 @@ def stop(settings: Settings, name: str, *, force: bool) -> int:
     return 1 if answer["kept"] else 0
 
 
+def printable(text: str) -> str:
+    """Without what would move a terminal's cursor or colour it."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
 def _saved(saved: Sequence[str], lost: str | None = None, **_: Any) -> str:
     if lost is not None:
         return f"not saved: {lost}"
@@ -56,24 +62,22 @@ def _saved(saved: Sequence[str], lost: str | None = None, **_: Any) -> str:
 
 def _row(session: dict[str, Any]) -> tuple[str, ...]:
     who = _short(session["agent"] or session["client"] or "-")
+    if session.get("principal", LOCAL) != LOCAL:  # older versions do not say it
+        who = f"{_short(session['principal'])}: {who}"
     started = datetime.fromisoformat(session["started"]).astimezone()
     return (
         session["session"],
         session["state"],
         who if session["in_use"] else f"({who})",
         f"{started:%Y-%m-%d %H:%M}",
-        _printable(session["path"]) if session["path"] else "(not saved)",
+        printable(session["path"]) if session["path"] else "(not saved)",
     )
 
 
 def _short(name: str) -> str:
     """Clients choose their names themselves."""
-    name = _printable(name)
+    name = printable(name)
     return name if len(name) <= CLIENT_CHARS else f"{name[: CLIENT_CHARS - 3]}..."
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> None:

@@ -24,6 +24,8 @@ MANY_DISPLAYS = 1000
 """From here on ids of which no output is left are looked for, and forgotten."""
 LATEST_LINE_LOOK_CHARS = 4_000
 
+_LOST = "mcp_notebook_lost"
+
 Output = NotebookNode
 """An output of nbformat 4.5."""
 
@@ -36,6 +38,17 @@ class Message(TypedDict):
     metadata: dict[str, Any]
     content: dict[str, Any]
     buffers: list[bytes]
+
+
+def lost(count: int) -> Message:
+    """Stands among the messages of a cell for so many that the kernel sent and nobody has any more."""
+    header = {"msg_type": _LOST}
+    return Message(header=header, parent_header={}, metadata={}, content={"count": count}, buffers=[])
+
+
+def is_lost(message: Message) -> bool:
+    """Whether it is one of ``lost``."""
+    return bool(message["header"]["msg_type"] == _LOST)
 
 
 class Displays:
@@ -150,6 +163,9 @@ class OutputCollector:
                 self._keep_time("iopub.execute_input", message)
             case "status":
                 return self._change_state(content.get("execution_state", ""), message)
+            case "mcp_notebook_lost":
+                self.note(f"Lost here: {content['count']:,} messages of the kernel. This output is not complete.")
+                return True
         return False
 
     def note(self, text: str) -> None:

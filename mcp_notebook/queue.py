@@ -2,25 +2,30 @@
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 
 import anyio
 
 from mcp_notebook.errors import BadRequest, KernelDied
 from mcp_notebook.execution import Execution, Status, hint_on_error, status_of
-from mcp_notebook.kernels.base import Kernel, Reply
+from mcp_notebook.kernels.base import Kernel, Reply, Tasks
+from mcp_notebook.kernels.born import Moment
+from mcp_notebook.ladder import Ladder
 from mcp_notebook.outputs import Message
 
-INTERRUPT_ATTEMPTS = 5
-INTERRUPT_EVERY_S = 1.0
-"""Time for the code to end after one signal, before the next is sent."""
+BEGINS_WITHIN_S = 1.0
+"""Between two cells, time for the next to begin, for who wants to interrupt what runs."""
 
-MESSAGES: dict[Status, str] = {
-    "interrupted": "State is kept.",
-    "unknown": "The kernel is idle again but never replied: whether the cell ended well is not known.",
-}
+KEPT = "State is kept."
+UNKNOWN = "The kernel is idle again but never replied: whether the cell ended well is not known."
 
+PASSWORD = (
+    "The cell asks for a password, which is never passed as an argument: get_output tells how a person gives it, and"
+    " control_kernel(action='interrupt') ends the waiting."
+)
 EXITED = "The cell called exit(), which ends the kernel."
+LOST = "{:,} messages of the kernel were lost: the output says where, and is not complete."
 PROPOSES = "It proposes as the next cell (nothing was added):"
 PROPOSED_CHARS = 10_000
 EXIT_WITHIN_S = 3.0
@@ -38,6 +43,16 @@ def _plainly(_execution: Execution, how: str) -> tuple[str, str]:
     return how, f"{how} Its variables are lost."
 
 
+@dataclass(frozen=True)
+class Stopped:
+    """What came of an interrupt."""
+
+    said: str
+    """In sentences."""
+    execution: Execution | None
+    """What was to be stopped; None where nothing ran."""
+
+
 def _ignore_sent(_execution: Execution, _msg_id: str) -> None:
     return
 
@@ -47,20 +62,23 @@ class ExecutionQueue:
 
     def __init__(
         self,
+        tasks: Tasks,
         on_begin: OnExecution,
         on_end: OnExecution,
         on_late: OnExecution,
         on_sent: OnSent = _ignore_sent,
         on_death: OnDeath = _plainly,
     ) -> None:
+        """``tasks`` owns the interrupting of what runs, which outlives the call that asks for it."""
+        self._tasks = tasks
         self._on_begin, self._on_end, self._on_late, self._on_sent = on_begin, on_end, on_late, on_sent
         self._on_death = on_death
         self._waiting: deque[Execution] = deque()
         self._adopted: str | None = None
         """The kernel request of an execution that is running already, before ``work`` has seen it."""
         self._arrived = anyio.Event()
-        self._stopping: Execution | None = None
-        """The running execution that was asked to stop."""
+        self._ladder: Ladder | None = None
+        """Of the running execution, when it was asked to stop."""
         self._begun = 0
         self.running: Execution | None = None
         self.held = False
@@ -83,6 +101,7 @@ class ExecutionQueue:
         if not execution.order:
             execution.begin(self._begun + 1)
         self._begun = max(self._begun, execution.order)
+        execution.taken_over()
         self.running, self._adopted = execution, msg_id
         self._arrived.set()
 
@@ -104,7 +123,7 @@ class ExecutionQueue:
     async def next_running(self) -> Execution | None:
         """What runs; between two cells, what is about to begin."""
         if self.running is None and self._waiting and not self.held:
-            with anyio.move_on_after(INTERRUPT_EVERY_S):
+            with anyio.move_on_after(BEGINS_WITHIN_S):
                 await self._waiting[0].changed()
         return self.running
 
@@ -120,26 +139,13 @@ class ExecutionQueue:
         self.cancel_waiting(reason)
 
     async def interrupt(self, kernel: Kernel, execution: Execution) -> str:
-        """Stop ``execution``; returns a sentence on what came of it.
-
-        Each signal is checked: it is sent again while the code goes on, for some seconds.
-        """
+        """Stop ``execution``; returns a sentence on what came of it. Who asks meanwhile gets the same."""
         if execution is not self.running:
             return f"Execution {execution.id} is not running: {execution.status}."
-        self._stopping = execution
         execution.asked_to_stop = True
-        for _ in range(INTERRUPT_ATTEMPTS):
-            if not execution.finished:
-                await kernel.interrupt()
-            with anyio.move_on_after(INTERRUPT_EVERY_S):
-                while not execution.finished:
-                    await execution.changed()
-            if execution.finished:
-                return _outcome(execution)
-        return (
-            f"Still running after {INTERRUPT_ATTEMPTS} interrupts: the code does not react to SIGINT (it may be in C"
-            " code, or swallow it). Its state is kept. Interrupt again later, or control_kernel(action='kill')."
-        )
+        if self._ladder is None:
+            self._ladder = Ladder(kernel, execution)
+        return await self._ladder.climb(self._tasks)
 
     async def cancel(self, kernel: Kernel | None, execution: Execution) -> None:
         """Take ``execution`` out of the queue, or interrupt it."""
@@ -149,20 +155,34 @@ class ExecutionQueue:
         elif execution is self.running and kernel is not None:
             await self.interrupt(kernel, execution)
 
-    async def answer(self, kernel: Kernel, text: str) -> Execution:
+    async def answer(
+        self,
+        kernel: Kernel,
+        text: str,
+        execution_id: str | None = None,
+        *,
+        asked: str | None = None,
+        private: bool = False,
+    ) -> Execution:
         """Give the waiting ``input()`` its line.
 
+        ``execution_id`` and ``asked`` name what is answered, where that is not just what waits now; ``private`` says
+        that ``text`` came by no conversation with a model.
+
         Raises:
-            BadRequest: nothing waits for input, or what is asked for is a password.
+            BadRequest: nothing waits for input, something else does, or what is asked for is a password.
         """
+        if self.running is not None:
+            await self.running.caught_up()
         execution = self.running
         if execution is None or execution.status != "waiting_for_input":
             raise BadRequest("No cell waits for input.")
-        if execution.password:
-            raise BadRequest(
-                "The cell asks for a password, which is never passed as an argument:"
-                " call control_kernel(action='interrupt') and let the code read it from a safe place."
-            )
+        if execution_id not in (None, execution.id):
+            raise BadRequest(f"Execution {execution_id} does not wait for input.")
+        if asked not in (None, execution.asked):
+            raise BadRequest("What was asked has been answered meanwhile, or ended; the cell asks something else now.")
+        if execution.password and not private:
+            raise BadRequest(PASSWORD)
         if execution.question is not None:
             execution.give(text)
             return execution
@@ -171,7 +191,8 @@ class ExecutionQueue:
         return execution
 
     async def _run(self, kernel: Kernel, execution: Execution) -> None:
-        self.running, self._stopping = execution, None
+        self.running, self._ladder = execution, None
+        execution.since = Moment.now()
         self._begun += 1
         execution.begin(self._begun)
         self._on_begin(execution)
@@ -204,8 +225,6 @@ class ExecutionQueue:
         self._end_with(execution, reply, kernel)
 
     def _end_with(self, execution: Execution, reply: Reply, kernel: Kernel) -> None:
-        if reply.missing:
-            execution.note(f"{reply.missing} messages of the kernel were lost here: this output is not complete.")
         if reply.caveat:
             execution.note(reply.caveat)
         for data in reply.payload("page"):
@@ -213,12 +232,18 @@ class ExecutionQueue:
         hint = hint_on_error(reply, kernel)
         if hint:
             execution.note(hint)
-        status = status_of(reply, asked_to_stop=self._stopping is execution)
-        message = MESSAGES.get(status, "")
+        ladder = self._ladder
+        was_stopped = ladder is not None and ladder.has_signalled
+        status = status_of(reply, asked_to_stop=ladder is not None, was_stopped=was_stopped)
+        message = ""
         if _asks_to_exit(reply) and kernel.exit is not None:  # it must not be replayed
             status, message = "dead", f"{EXITED} {self._on_death(execution, EXITED)[1]}"
-        if status == "unknown" and reply.caveat:
-            message = reply.caveat
+        elif status == "unknown":
+            message = reply.caveat or UNKNOWN
+        elif status == "interrupted":
+            message = ladder.ended_by if ladder is not None else KEPT
+        if reply.missing:
+            message = f"{message} {LOST.format(reply.missing)}".strip()
         for proposal in reply.payload("set_next_input"):
             message = f"{message}\n{PROPOSES}\n{str(proposal.get('text', ''))[:PROPOSED_CHARS]}".strip()
         self._end(execution, status, message, reply.date)
@@ -226,17 +251,11 @@ class ExecutionQueue:
     def _end(self, execution: Execution, status: Status, message: str, replied: str = "") -> None:
         if self.running is execution:
             self.running = None
+        if self._ladder is not None and self._ladder.execution is execution:
+            self._ladder.until = Moment.now()
         execution.finish(status, message, replied)
         self._on_end(execution)
 
 
 def _asks_to_exit(reply: Reply) -> bool:
     return any(not each.get("keepkernel") for each in reply.payload("ask_exit"))
-
-
-def _outcome(execution: Execution) -> str:
-    if execution.status == "interrupted":
-        return "Interrupted by SIGINT; state is kept."
-    if execution.status == "dead":
-        return execution.message
-    return f"The cell ended ({execution.status}) when it was interrupted, or just before; state is kept."

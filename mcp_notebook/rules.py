@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from nbformat import NotebookNode
 from nbformat.notebooknode import from_dict
 
-from mcp_notebook.errors import BadRequest, UnknownCell
+from mcp_notebook.errors import BadRequest, LimitReached, UnknownCell
 from mcp_notebook.execution import Execution
 from mcp_notebook.kernels.base import KernelInfo
 from mcp_notebook.notebook import Notebook, revision
@@ -45,6 +45,16 @@ def check_execute(source: str | None, cell_id: str | None, after: str | None, ex
         raise BadRequest("`after` places a new cell: leave it out with `cell_id`, or move the cell with edit_cell.")
     if source is not None:
         check_source(source)
+
+
+def check_queue(pending: int, limit: int) -> None:
+    """Raises LimitReached: a cell more would be too many."""
+    if pending >= limit:
+        raise LimitReached(
+            f"{pending:,} cells of this session run or wait to run, which is the most ([limits] queue): nothing was"
+            " added. get_output(execution_id=..., wait_s=...) waits for one of them; control_kernel(action='restart')"
+            " ends them all."
+        )
 
 
 def check_source(source: str) -> None:

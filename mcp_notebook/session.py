@@ -6,13 +6,13 @@ It joins the document, the kernel and the executions. Which sessions there are, 
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.to_thread
-import psutil
 from anyio.abc import TaskStatus
 from nbformat import NotebookNode
 
@@ -23,16 +23,17 @@ from mcp_notebook.deaths import BY_ACTION, Deaths
 from mcp_notebook.document import Document
 from mcp_notebook.errors import BadRequest, UnknownCell, UnknownExecution
 from mcp_notebook.execution import Execution
-from mcp_notebook.hosting import SessionHost, answer_calls, environment_of
+from mcp_notebook.hosting import SessionHost, answer_calls, learn_from
 from mcp_notebook.identity import ProcessId
 from mcp_notebook.inspection import inspect_kernel
 from mcp_notebook.kernels.base import Kernel, KernelInfo, Tasks
-from mcp_notebook.ledger import Ledger, Recalled
+from mcp_notebook.ledger import Ledger, Recalled, damage
 from mcp_notebook.life import KernelLife, StartKernel
 from mcp_notebook.limit import OutputLimit
 from mcp_notebook.memory_limit import MemoryLimit
 from mcp_notebook.options import Saved, SessionOptions
 from mcp_notebook.questions import Declined
+from mcp_notebook.queue import Stopped
 from mcp_notebook.record import Record
 from mcp_notebook.requests import Requests
 from mcp_notebook.runs import Run, Runs
@@ -102,6 +103,11 @@ class Session(SessionRuns):
 
     # Its server
 
+    @property
+    def outlives_server(self) -> bool:
+        """Whether its server is a process that commands reach, and of which there may be a next one."""
+        return self._options.outlives_server
+
     def leased(self, token: str | None, client_name: str, agent: str | None, process: ProcessId | None) -> None:
         """Who uses it from now on."""
         self.client_name, self.agent = client_name, agent
@@ -121,15 +127,16 @@ class Session(SessionRuns):
             with suppress(UnknownExecution):
                 began = self._begun(data["began"])
                 self._requests.recall(request_id, data["hash"], began, time.time() - data["at"])
-        if kernel is not None and kernel.info.pid is not None:
-            with suppress(psutil.Error):  # its client, which knows more, may come later
-                self._options.masking.learn(environment_of(kernel.info.pid))
+        learn_from(kernel, self._options.masking)
         for execution in pending:
             self._listen_to(execution)
         sent = [(each, recalled.executions[each.id].get("msg_id")) for each in pending]
         lives = kernel is not None and kernel.exit is None
         self._deaths.recall(kernel_facts, recalled.defined, lives=lives)
         self._life.adopt(kernel, kernel_facts["life"], Certificate.from_data(kernel_facts["death"]), sent)
+        self._tasks.start_soon(self._ledger.keep_synced)
+        if recalled.damaged:
+            self.say(damage(recalled.damaged))
         self._changed(None)
 
     async def leave(self) -> None:
@@ -164,6 +171,7 @@ class Session(SessionRuns):
         rules.check_execute(source, cell_id, after, revision)
         if self._life.why_not:
             return self._not_run(cell_id)
+        rules.check_queue(len(self.pending), self._options.queue_limit)
         if cell_id is None:
             cell = self.notebook.add_cell(source or "", after=after)
         elif self.notebook.cell(cell_id)["cell_type"] != "code":
@@ -223,6 +231,7 @@ class Session(SessionRuns):
 
     async def start(self) -> None:
         """Start the kernel. Raises KernelError, and is then as before."""
+        self._tasks.start_soon(self._ledger.keep_synced)
         self._options.masking.learn(self._options.client_environment())
         await self._mask()
         self._ledger.facts(self._options.facts() | {"directory": str(self._document.directory)})
@@ -261,22 +270,32 @@ class Session(SessionRuns):
         self._deaths.stop(BY_ACTION)
         return await self._life.kill()
 
-    async def interrupt(self, execution_id: str | None = None) -> str:
-        """Stop the running cell, and with it a run of several; returns a sentence on what came of it."""
+    async def stop_running(self, execution_id: str | None = None) -> Stopped:
+        """Stop the running cell, and with it a run of several; or that one cell."""
         if execution_id is not None:
             return await self._life.interrupt(self.execution(execution_id))
         run = self._runs.active
         self._runs.stop_active()
-        said = await self._life.interrupt(None)
-        return f"{run.action} was stopped. {said}" if run is not None else said
+        stopped = await self._life.interrupt(None)
+        return replace(stopped, said=f"{run.action} was stopped. {stopped.said}") if run is not None else stopped
+
+    async def interrupt(self, execution_id: str | None = None) -> str:
+        """As ``stop_running``; returns the sentence on what came of it."""
+        return (await self.stop_running(execution_id)).said
 
     async def cancel(self, execution: Execution) -> None:
         """Take an execution out of the queue, or interrupt it; others are not touched."""
         await self._life.cancel(execution)
 
-    async def answer(self, text: str, execution_id: str | None = None) -> None:
-        """Give the waiting ``input()`` its line, or a question its answer. Raises BadRequest when none waits."""
-        await self._life.answer(text, execution_id)
+    async def answer(
+        self, text: str, execution_id: str | None = None, *, asked: str | None = None, private: bool = False
+    ) -> None:
+        """Give the waiting ``input()`` its line, or a question its answer; see ``ExecutionQueue.answer``.
+
+        Raises:
+            BadRequest: none waits, or the answer does not fit.
+        """
+        await self._life.answer(text, execution_id, asked=asked, private=private)
 
     def decline(self, execution: Execution) -> None:
         """The user does not answer its question."""
@@ -375,4 +394,4 @@ class Session(SessionRuns):
         if execution is self._life.running and self._limit.passed_by(execution):
             execution.note(self._limit.notice)
             execution.is_full = True
-            self._tasks.start_soon(self._life.interrupt, execution)
+            self._tasks.start_soon(self._life.cancel, execution)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mcp_notebook import relay
+from mcp_notebook.auth import Auth
 from mcp_notebook.errors import NotebookError
 from mcp_notebook.limits import Limits
 from mcp_notebook.policy import Policy
@@ -21,7 +22,7 @@ DEFAULT_WAIT_S = 45.0
 LONGEST_WAIT_S = 3600.0
 INTERNAL = ("home", "sockets", "environment", "names_workspace")
 """Not for the file."""
-TABLES: tuple[type[Any], ...] = (Policy, Limits)
+TABLES: tuple[type[Any], ...] = (Policy, Limits, Auth)
 """Kinds of settings that are tables of their own."""
 _KINDS = {
     bool: "true or false",
@@ -57,10 +58,6 @@ class Settings:
     start_timeout_s: float = 60.0
     spill_over_chars: int = 1_000_000
     """Text of one output beyond this goes to a file; the document keeps head and tail."""
-    output_limit_bytes: int = 1 << 30
-    """All spilled output of a session; beyond it the cell is interrupted."""
-    unused_stop_s: float = 7 * 24 * 3600.0
-    """A session that no client used for so long is saved and ended."""
     client_wait_s: float = 120.0
     """After a restart of the server, the sessions of clients that were connected wait so long for them."""
     idle_exit_s: float = 60.0
@@ -68,13 +65,15 @@ class Settings:
     answer_chars: int = 20_000
     """Text per tool result; never over 60 KB on the wire."""
     http_roots: tuple[str, ...] = ()
-    """Directories below which a session over HTTP may choose its workspace; none: ``workspace`` alone."""
+    """Below these a session over HTTP may choose its workspace; `{principal}` stands for whose it is."""
     http_idle_s: float = 1800.0
     """An MCP session over HTTP ends when it has made no request for so long; its kernels live on."""
     runtime: Policy = field(default_factory=Policy)
     """What code in cells may ask of its host: a table of its own."""
     limits: Limits = field(default_factory=Limits)
-    """How much a session may take: a table of its own."""
+    """How much a principal, a session and a request may take: a table of its own."""
+    auth: Auth = field(default_factory=Auth)
+    """Whose JSON web tokens are accepted over HTTP: a table of its own."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What kernels inherit, before withholding."""
     env_pass: tuple[str, ...] = ()

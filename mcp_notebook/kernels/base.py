@@ -11,13 +11,15 @@ from typing import Any, Protocol
 
 import anyio
 
+from mcp_notebook.kernels.born import Born, Moment
 from mcp_notebook.outputs import Message
 
 OnMessage = Callable[[Message], None]
 OnSent = Callable[[str], None]
 """Called with the id of a request just before it is sent: what is not written down then is never found again."""
-OnInput = Callable[[str, bool], None]
-"""Called with the prompt of a waiting ``input()``, and whether what is asked for is a password."""
+OnInput = Callable[[str, bool, int], None]
+"""Called with the prompt of a waiting ``input()``, whether what is asked for is a password, and its number in the
+kernel's life: another server that takes the kernel over gets the same one."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,19 @@ class Kernel(Protocol):
 
     async def interrupt(self) -> None:
         """Ask the running code to stop: SIGINT to the kernel's own process, nothing else."""
+
+    async def stop_cell(self, *, force: bool) -> str:
+        """End the ``await`` in which the running execution is stuck, or leave an interrupt for its code.
+
+        It reaches this execution and no later one. Returns what was done, in the words of ``hermes_runtime.awaits``;
+        ``force`` where the code goes on after an interrupt has reached it.
+
+        Raises:
+            KernelError: this kernel cannot; also KernelDied.
+        """
+
+    async def born(self, since: Moment, until: Moment | None = None, *, orphans: bool = False) -> list[Born]:
+        """The processes that were started by what ran in it meanwhile, as ``born.born_since`` has it."""
 
     async def settle(self) -> None:
         """Return when no interrupt sent before can reach what is executed next."""

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import anyio
 import anyio.to_thread
 
 from mcp_notebook.errors import KernelDied, KernelError
+from mcp_notebook.kernels import born
 from mcp_notebook.kernels.base import Defined, Exit, KernelInfo, OnInput, OnMessage, OnSent, Process, Reply
 from mcp_notebook.kernels.conversation import NO_ANSWER, Conversation
 from mcp_notebook.kernels.launch import FINDER, RUNTIME, runtime_sources
 from mcp_notebook.kernels.request import Held, Request, ignore_input, ignore_message
-from mcp_notebook.kernels.takeover import follow
+from mcp_notebook.kernels.takeover import ask_for_reply, follow
 
 IDLE_AGAIN_S = 0.2
 HELLO_WITHIN_S = 1.0
@@ -52,6 +54,10 @@ class LocalKernel:
         self.defined: Defined | None = None
         self._ready = anyio.Event()
         self._interrupted = False
+        self._running: str | None = None
+        """The id of the request that is the running execution."""
+        self._family = frozenset({process.pid})
+        """The processes that the kernel consists of."""
         self._has_half = False
         self._half_known = anyio.Event()
         self._conversation: Conversation
@@ -86,20 +92,24 @@ class LocalKernel:
         }
         metadata = {"cellId": cell_id} if cell_id else {}
         request = Request(on_message, on_input)
-        msg_id = self._conversation.new_id()
+        self._running = msg_id = self._conversation.new_id()
         if on_sent is not None:
             on_sent(msg_id)
         self._conversation.send("shell", "execute_request", asked, metadata=metadata, msg_id=msg_id)
         self._conversation.begin(msg_id, request)
         try:
             await request.done.wait()
+            if request.reply is None and self._has_half and self.exit is None:
+                await ask_for_reply(self._conversation, msg_id, request)
         finally:
+            self._running = None
             self._conversation.end()
         return self._reply(request)
 
     async def resume(self, msg_id: str, *, on_message: OnMessage, on_input: OnInput) -> Reply:
         self._check_alive()
         request = Request(on_message, on_input, held=Held() if self._is_python else None, is_resumed=True)
+        self._running = msg_id
         self._conversation.begin(msg_id, request)
         try:
             await self._half_known.wait()
@@ -107,10 +117,12 @@ class LocalKernel:
                 await self._conversation.subscribed.wait()
             caveat = await follow(self._conversation, msg_id, request, has_half=self._has_half)
         finally:
+            self._running = None
             self._conversation.end()
         return self._reply(request, caveat)
 
     def _reply(self, request: Request, caveat: str = "") -> Reply:
+        caveat = caveat or request.caveat
         missing = self._conversation.missing(request)
         if request.reply is None:
             self._check_alive()
@@ -140,6 +152,18 @@ class LocalKernel:
             self._conversation.send("control", "interrupt_request", {})
         else:
             self._process.send_signal(signal.SIGINT)
+
+    async def stop_cell(self, *, force: bool) -> str:
+        if self._running is None:
+            return "over"
+        self._interrupted = True
+        return str(await self.ask("stop", {"msg_id": self._running, "force": force}))
+
+    async def born(
+        self, since: born.Moment, until: born.Moment | None = None, *, orphans: bool = False
+    ) -> list[born.Born]:
+        find = partial(born.born_since, self._process.pid, since, until, self._family, orphans=orphans)
+        return await anyio.to_thread.run_sync(find)
 
     async def settle(self) -> None:
         if not self._interrupted:
@@ -217,6 +241,8 @@ class LocalKernel:
             if not self._lean:
                 await self._send_half(ASK_WITHIN_S)
             self._has_half = True
+        else:
+            self._family = await anyio.to_thread.run_sync(born.family, self._process.pid)
         language = info.get("language_info", {})
         self.info = replace(
             self.info,

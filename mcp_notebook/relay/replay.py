@@ -261,7 +261,7 @@ def _parsed_id(token: bytes) -> str | float | None:
 
 def _is_repeatable(method: object, parameters: dict[str, object]) -> bool:
     """Whether sending it a second time does no more than once."""
-    if method != "tools/call":
+    if method != "tools/call" or parameters.get("requestState") is not None:  # it attaches to what was begun before
         return True
     arguments = parameters.get("arguments")
     action = arguments.get("action") if isinstance(arguments, dict) else None

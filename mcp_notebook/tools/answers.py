@@ -20,8 +20,8 @@ MUCH_TEXT_CHARS = 100_000
 """From here on rendering takes milliseconds, which other sessions should not wait for."""
 
 
-async def execution_blocks(call: Call, session: Session, execution: Execution) -> list[ContentBlock]:
-    """Header, outputs within the budget, and the next step where there is one."""
+async def execution_blocks(call: Call, session: Session, execution: Execution, *, said: str = "") -> list[ContentBlock]:
+    """Header, outputs within the budget, and the next step where there is one; first of all what is ``said``."""
     outputs = execution.outputs
     draw = partial(
         render,
@@ -31,9 +31,9 @@ async def execution_blocks(call: Call, session: Session, execution: Execution) -
         more=f"The rest: {next_call(call, session, 'get_output', execution_id=execution.id)}",
     )
     blocks = await anyio.to_thread.run_sync(draw) if is_heavy(outputs) else draw()
-    if closing := next_steps(call, session, execution):
+    if closing := next_steps(call, session, execution, said):
         blocks.append(TextContent(text="\n".join(closing)))
-    return blocks
+    return [TextContent(text=said), *blocks] if said else blocks
 
 
 def execution_header(execution: Execution) -> str:
@@ -48,9 +48,9 @@ def execution_header(execution: Execution) -> str:
     )
 
 
-def next_steps(call: Call, session: Session, execution: Execution) -> list[str]:
-    """Sentences behind the outputs: why it ended, what to call, what the session has to say."""
-    steps = [*execution.losses, *([execution.message] if execution.message else [])]
+def next_steps(call: Call, session: Session, execution: Execution, said: str = "") -> list[str]:
+    """Sentences behind the outputs: why it ended, what to call, what the session has to say; not what was said."""
+    steps = [*execution.losses, *([] if execution.message in said else [execution.message])]
     asking = _asking(session, execution)
     if asking is not None:
         steps.append(asks_for_input(call, session, asking))
@@ -130,9 +130,15 @@ def asks_for_input(call: Call, session: Session, execution: Execution) -> str:
     asked = f"Cell {execution.cell_id} waits for input{f': {prompt!r}' if prompt else ''}."
     if execution.password:
         stop = next_call(call, session, "control_kernel", action="interrupt")
+        way = "Let the cell read it from a file or from the environment instead."
+        if session.outlives_server:
+            wait = next_call(call, session, "get_output", execution_id=execution.id, wait_s=call.settings.wait_s)
+            way = (
+                f"Ask the user to run `mcp-notebook answer {session.handle}` in a terminal on this server's machine; "
+                f"{wait} then waits for the cell."
+            )
         return (
-            f"{asked} It is a password, which must not pass through this conversation: let the cell read "
-            f"it from a file or from the environment instead. {stop} ends the waiting."
+            f"{asked} It is a password, which must not pass through this conversation. {way} {stop} ends the waiting."
         )
     answer = next_call(call, session, "control_kernel", action="answer", text="...", execution_id=execution.id)
     return f"{asked} Call {answer}."

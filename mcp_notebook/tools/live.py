@@ -1,25 +1,17 @@
 """The tools around running code: open_session, execute_cell, inspect_variables, list_sessions."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any
 
-from mcp_types import ContentBlock
 from pydantic import Field
 
 from mcp_notebook.errors import BadRequest
 from mcp_notebook.session import Session
 from mcp_notebook.settings import DEFAULT_WAIT_S
-from mcp_notebook.tools.answers import execution_blocks
-from mcp_notebook.tools.asking import wait_for_cell
+from mcp_notebook.tools.asking import made_again
+from mcp_notebook.tools.following import Answer, follow, follow_again
 from mcp_notebook.tools.tool import Call, RequestId, SessionHandle
-from mcp_notebook.tools.waiting import (
-    WaitS,
-    cancelled_with_call,
-    existing_session,
-    live_session,
-    with_progress,
-)
+from mcp_notebook.tools.waiting import WaitS, existing_session, live_session, with_progress
 
 
 @dataclass(frozen=True)
@@ -145,7 +137,7 @@ async def execute_cell(
     wait_s: WaitS = DEFAULT_WAIT_S,
     request_id: RequestId = None,
     session: SessionHandle = None,
-) -> list[ContentBlock]:
+) -> Answer:
     """Run code in the live kernel and record it as a cell of the notebook.
 
     Give `source` to add a new cell, `cell_id` to run an existing one again, or both to edit that cell and
@@ -167,6 +159,8 @@ async def execute_cell(
             "execute_cell needs source (a new cell), cell_id (an existing cell) or both (edit, then run). "
             "Nothing was run."
         )
+    if (again := await made_again(call, session)) is not None:
+        return await follow_again(call, again, wait_s)
     live = await live_session(call, session)
     mine = call.is_resent or not live.knows(request_id)
     if request_id is None:
@@ -176,9 +170,7 @@ async def execute_cell(
     execution = await live.execute_cell(
         source=source, cell_id=cell_id, after=after, revision=revision, request_id=request_id
     )
-    async with cancelled_with_call(call, partial(live.cancel, execution) if mine else None):
-        await wait_for_cell(call, live, execution, wait_s)
-    return await execution_blocks(call, live, execution)
+    return await follow(call, live, execution, wait_s, began=mine)
 
 
 async def inspect_variables(

@@ -3,6 +3,7 @@
 Also of kernels that the server has taken over, and of kernels whose keeper was killed.
 """
 
+import json
 import os
 import select
 import signal
@@ -61,7 +62,7 @@ def _death_ms(relay: RawMcp, name: str, victim: Callable[[], int] | None = None)
     source, said = CAUSES[name]
     if victim is not None:
         os.kill(victim(), signal.SIGKILL)
-    pid = int(relay.finish(relay.begin("os.getpid()")).splitlines()[-1])
+    pid = json.loads(relay.control("status"))["kernel"]["pid"]
     ended: list[float] = []
     watching = threading.Thread(target=_watch, args=(pid, ended))
     watching.start()
