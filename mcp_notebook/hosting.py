@@ -21,6 +21,7 @@ from mcp_notebook.errors import KernelError
 from mcp_notebook.kernels.base import Kernel
 from mcp_notebook.ledger import Ledger
 from mcp_notebook.life import KernelLife
+from mcp_notebook.masking import Masking
 from mcp_notebook.options import SessionOptions
 from mcp_notebook.policy import Policy
 from mcp_notebook.runtime import Made, Runtime, door
@@ -103,6 +104,13 @@ def environment_of(pid: int) -> dict[str, str]:
     """What a kernel's process was given. Raises psutil.Error: it is gone."""
     found = psutil.Process(pid).environ()
     return {name: found[name] for name in found if name not in OWN_VARIABLES}
+
+
+def learn_from(kernel: Kernel | None, masking: Masking) -> None:
+    """Mask what the kernel was given: its client, who knows more, may come later."""
+    if kernel is not None and kernel.info.pid is not None:
+        with suppress(psutil.Error):
+            masking.learn(environment_of(kernel.info.pid))
 
 
 async def answer_calls(

@@ -13,7 +13,6 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
-import psutil
 from anyio.abc import TaskStatus
 from nbformat import NotebookNode
 
@@ -24,7 +23,7 @@ from mcp_notebook.deaths import BY_ACTION, Deaths
 from mcp_notebook.document import Document
 from mcp_notebook.errors import BadRequest, UnknownCell, UnknownExecution
 from mcp_notebook.execution import Execution
-from mcp_notebook.hosting import SessionHost, answer_calls, environment_of
+from mcp_notebook.hosting import SessionHost, answer_calls, learn_from
 from mcp_notebook.identity import ProcessId
 from mcp_notebook.inspection import inspect_kernel
 from mcp_notebook.kernels.base import Kernel, KernelInfo, Tasks
@@ -124,9 +123,7 @@ class Session(SessionRuns):
             with suppress(UnknownExecution):
                 began = self._begun(data["began"])
                 self._requests.recall(request_id, data["hash"], began, time.time() - data["at"])
-        if kernel is not None and kernel.info.pid is not None:
-            with suppress(psutil.Error):  # its client, which knows more, may come later
-                self._options.masking.learn(environment_of(kernel.info.pid))
+        learn_from(kernel, self._options.masking)
         for execution in pending:
             self._listen_to(execution)
         sent = [(each, recalled.executions[each.id].get("msg_id")) for each in pending]
