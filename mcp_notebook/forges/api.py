@@ -15,7 +15,6 @@ from urllib.parse import quote
 import anyio
 import httpx2
 
-from mcp_notebook import __version__
 from mcp_notebook.errors import ForgeFailed
 from mcp_notebook.forges.git import without_secrets
 
@@ -177,7 +176,7 @@ def client_for(url: str, environment: Mapping[str, str]) -> httpx2.AsyncClient:
         verify = ssl.create_default_context(cafile=authorities) if authorities else True
     except (OSError, ssl.SSLError) as exc:
         raise ForgeFailed(f"The certificates in {authorities} cannot be read ({exc}).") from exc
-    agent = {"User-Agent": f"mcp-notebook/{__version__}", "Accept": "application/json"}
+    agent = {"User-Agent": "mcp-notebook", "Accept": "application/json"}
     try:
         return httpx2.AsyncClient(
             verify=verify, proxy=_proxy(url, environment), trust_env=False, timeout=ANSWER_S, headers=agent

@@ -146,7 +146,7 @@ class Git:
 
 
 async def _end(process: Process) -> None:
-    """It, and what it started: a push leaves its transport behind, a hook whatever it runs."""
+    """It, and what it started: first git, which then removes its locks, then what is left of hooks and transports."""
     if process.returncode is not None:
         return
     with anyio.CancelScope(shield=True):
@@ -155,7 +155,6 @@ async def _end(process: Process) -> None:
                 os.killpg(process.pid, how)
             with anyio.move_on_after(_ENDS_WITHIN_S):
                 await process.wait()
-                return
 
 
 def _text(file: IO[bytes], errors: str) -> str:

@@ -34,8 +34,8 @@ async def remote_for(repository: Repository, branch: str, named: str | None) -> 
     if len(remotes) <= 1 or "origin" in remotes:
         return "origin" if "origin" in remotes else next(iter(remotes), None)
     raise CommitRefused(
-        f"There are several remotes ({', '.join(remotes)}) and none is the default. {NOTHING_DONE} Name one, or set it: git "
-        " config remote.pushDefault NAME."
+        f"There are several remotes ({', '.join(remotes)}) and none is the default. {NOTHING_DONE} Name one, or set "
+        "it: git config remote.pushDefault NAME."
     )
 
 

@@ -43,8 +43,8 @@ class Repository:
         return await self.git.maybe("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
 
 
-async def find(directory: Path, environment: Mapping[str, str]) -> Repository:
-    """The repository around ``directory``.
+async def find(directory: Path, environment: Mapping[str, str], consequence: str = NOTHING_DONE) -> Repository:
+    """The repository around ``directory``; ``consequence`` is what is said if there is none.
 
     Raises:
         CommitRefused: there is none, it has no work tree, or git does not trust it.
@@ -53,19 +53,19 @@ async def find(directory: Path, environment: Mapping[str, str]) -> Repository:
     asked = ("--path-format=absolute", "--show-toplevel", "--git-dir", "--git-common-dir")
     done = await git.run("rev-parse", *asked)
     if done.code:
-        raise CommitRefused(_no_repository(directory, done.words))
+        raise CommitRefused(f"{_no_repository(directory, done.words)} {consequence}")
     top, own, common = done.stdout.splitlines()
     return Repository(Git(Path(top), git.environment), Path(own), Path(common))
 
 
 def _no_repository(directory: Path, words: str) -> str:
     if "dubious ownership" in words:
-        return f"git does not trust the repository of {directory}, which is another user's. {NOTHING_DONE} {words}"
+        return f"git does not trust the repository of {directory}, which is another user's: {words}"
     if "must be run in a work tree" in words:
-        return f"{directory} is inside of a repository without a work tree. {NOTHING_DONE}"
+        return f"{directory} is inside of a repository without a work tree."
     if "not a git repository" in words:
-        return f"{directory} is in no git repository. {NOTHING_DONE} Make one (git init), or save into one."
-    return f"git cannot use the repository of {directory}: {words} {NOTHING_DONE}"
+        return f"{directory} is in no git repository. Make one (git init), or go to one."
+    return f"git cannot use the repository of {directory}: {words}"
 
 
 async def refuse_unfinished(repository: Repository, names: Sequence[str]) -> None:
