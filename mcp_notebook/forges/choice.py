@@ -39,6 +39,7 @@ class Place:
 
     kind: str
     api: str
+    """Empty: at the usual path of the site that the remote names."""
     is_named: bool
 
 
@@ -69,7 +70,8 @@ async def find_forge(
         )
         secrets = (found.secret, found.basic)
         headers = found.headers(place.kind)
-        api = Api(f"{_TITLES[place.kind]} at {site}", place.api, headers, found.source, client, secrets)
+        base = place.api or f"{remote.web}{_PATHS[place.kind]}"
+        api = Api(f"{_TITLES[place.kind]} at {site}", base, headers, found.source, client, secrets)
         yield GitHub(api, remote) if place.kind == "github" else Gitea(api, remote, place.kind)
 
 
@@ -96,20 +98,23 @@ def places(forges: Sequence[str], environment: Mapping[str, str]) -> dict[str, P
                 "space the URL of its API if that is not the usual one."
             )
         site = site.strip().lower()
-        found[site] = Place(kind, url.strip().rstrip("/") or _api(kind, site, f"https://{site}"), is_named=True)
+        found[site] = Place(kind, url.strip().rstrip("/") or _api(kind, site, ""), is_named=True)
     return found
 
 
 def _api(kind: str, site: str, url: str) -> str:
     known = _KNOWN.get(site)
-    return known[1] if known and known[0] == kind else f"{url}{_PATHS[kind]}"
+    if known and known[0] == kind:
+        return known[1]
+    return f"{url}{_PATHS[kind]}" if url else ""
 
 
 def _site(named: str) -> tuple[str, str]:
-    """Host and port, and the URL without a slash at its end, of a host or a URL."""
-    url = named if "://" in named else f"https://{named}"
-    parts = urlsplit(url.rstrip("/"))
-    return parts.netloc.rpartition("@")[2].lower(), url.rstrip("/")
+    """Host and port of a host or a URL, and the URL without a slash at its end, if it is one."""
+    if "://" not in named:
+        return named.strip().rstrip("/").lower(), ""
+    url = named.strip().rstrip("/")
+    return urlsplit(url).netloc.rpartition("@")[2].lower(), url
 
 
 def _known(site: str) -> Place | None:

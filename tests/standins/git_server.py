@@ -1,7 +1,7 @@
 """A real git server: `git http-backend` behind a small HTTP server that wants a token.
 
-What the server is asked goes to one of several rooms by its path: repositories to git, ``/api`` to whoever stands in for
-a forge's API.
+What the server is asked goes to one of several rooms by its path: repositories to git, ``/api`` to whoever stands in
+for a forge's API.
 """
 
 import base64
@@ -158,6 +158,12 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 self.rfile.readline()
             self.rfile.readline()
             return b"".join(parts)
+
+        def handle(self) -> None:
+            try:
+                super().handle()
+            except OSError:
+                self.close_connection = True  # the client had enough
 
         def log_message(self, *args: Any) -> None:
             """Stay silent."""
