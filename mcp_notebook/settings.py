@@ -62,6 +62,13 @@ class Settings:
     """Directories below which a session over HTTP may choose its workspace; none: ``workspace`` alone."""
     http_idle_s: float = 1800.0
     """An MCP session over HTTP ends when it has made no request for so long; its kernels live on."""
+    forges: tuple[str, ...] = ()
+    """Where pull requests go: entries ``HOST=KIND`` (gitea, forgejo or github), or ``HOST=KIND API-URL``.
+
+    A forge that is named here gets the token of the client's environment; one that only a git remote names does not.
+    """
+    forge_tokens: tuple[str, ...] = field(default=(), repr=False)
+    """Entries ``HOST=TOKEN``, for forges whose token is not in the client's environment."""
     runtime: Policy = field(default_factory=Policy)
     """What code in cells may ask of its host: a table of its own."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -20,7 +20,13 @@ SITE = "git.example.org"
 
 
 async def token(
-    tmp_path: Path, kind: str, site: str, *configured: str, may_have: bool = True, **variables: str
+    tmp_path: Path,
+    kind: str,
+    site: str,
+    variables: dict[str, str],
+    *,
+    configured: Sequence[str] = (),
+    may_have: bool = True,
 ) -> Credential:
     """What would be sent to ``site`` by a user who has set ``variables``."""
     environment = user(tmp_path) | variables
@@ -43,7 +49,7 @@ async def test_the_environment_has_a_token(
     tmp_path: Path, kind: str, site: str, variables: dict[str, str], source: str
 ) -> None:
     """The forge's own name comes first."""
-    assert (await token(tmp_path, kind, site, **variables)).source == source
+    assert (await token(tmp_path, kind, site, variables)).source == source
 
 
 @pytest.mark.parametrize(
@@ -60,19 +66,19 @@ async def test_a_token_of_another_forge_is_not_taken(
 ) -> None:
     """The message says what could be set."""
     with pytest.raises(ForgeFailed, match=f"There is no token for {site}. Set [GF]"):
-        await token(tmp_path, kind, site, **variables)
+        await token(tmp_path, kind, site, variables)
 
 
 async def test_a_site_that_only_a_remote_names_gets_no_token(tmp_path: Path) -> None:
     """Whoever changes the remote would get it; the message says how to name the site."""
     with pytest.raises(ForgeFailed, match=rf'GITEA_TOKEN is not sent to {SITE}.*forges = \["{SITE}=gitea"\]'):
-        await token(tmp_path, "gitea", SITE, may_have=False, GITEA_TOKEN="precious-0123456789")
+        await token(tmp_path, "gitea", SITE, {"GITEA_TOKEN": "precious-0123456789"}, may_have=False)
 
 
 async def test_the_settings_have_a_token(tmp_path: Path) -> None:
     """For one site, before all others."""
     configured = ("other.example.org=b", f"{SITE} = a=b")
-    found = await token(tmp_path, "gitea", SITE, *configured, may_have=False, GITEA_TOKEN="c")
+    found = await token(tmp_path, "gitea", SITE, {"GITEA_TOKEN": "c"}, configured=configured, may_have=False)
     assert (found.secret, found.headers("gitea")) == ("a=b", {"Authorization": "token a=b"})
     assert "a=b" not in repr(found)
 
@@ -98,7 +104,7 @@ async def test_nobody_is_asked_for_a_password(tmp_path: Path) -> None:
     program.write_text(f"#!/bin/sh\ntouch {asked}\necho secret\n")
     program.chmod(0o755)
     with pytest.raises(ForgeFailed, match="There is no token"):
-        await token(tmp_path, "gitea", SITE, GIT_ASKPASS=str(program), SSH_ASKPASS=str(program))
+        await token(tmp_path, "gitea", SITE, {"GIT_ASKPASS": str(program), "SSH_ASKPASS": str(program)})
     assert not asked.exists()
 
 
@@ -106,7 +112,7 @@ async def test_nobody_is_asked_for_a_password(tmp_path: Path) -> None:
 async def test_what_is_no_token_is_told(tmp_path: Path, secret: str) -> None:
     """Before a header is made of it, and without showing it."""
     with pytest.raises(ForgeFailed, match="from GITEA_TOKEN has characters that no token has") as refused:
-        await token(tmp_path, "gitea", SITE, GITEA_TOKEN=secret)
+        await token(tmp_path, "gitea", SITE, {"GITEA_TOKEN": secret})
     assert secret not in str(refused.value)
 
 

@@ -1,8 +1,9 @@
 """Pull requests on Gitea and on Forgejo, by an API that is held to both published specifications."""
 
+from functools import partial
 from pathlib import Path
 
-import anyio
+import anyio.to_thread
 import pytest
 
 from mcp_notebook.errors import ForgeFailed
@@ -103,9 +104,7 @@ async def test_what_ci_says_is_read_back(forge: Forge, standin: GiteaStandIn, pr
     states = []
     for context, state in (("notebook", "pending"), ("lint", "success"), ("notebook", "success"), ("lint", "error")):
         said = {"context": context, "state": state, "description": f"{context} is {state}"}
-        await anyio.to_thread.run_sync(
-            lambda said=said: ci.post(f"/api/v1/repos/ada/{project.name}/statuses/{commit}", **said)
-        )
+        await anyio.to_thread.run_sync(partial(ci.post, f"/api/v1/repos/ada/{project.name}/statuses/{commit}", **said))
         states.append((await forge.checks(commit)).state)
     assert states == ["pending", "pending", "success", "failure"]
     assert (await forge.checks(commit)).checks[-1] == Check("lint", "failure", "", "lint is error")
