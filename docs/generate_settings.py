@@ -1,4 +1,4 @@
-"""Write ``docs/settings.md`` from the two classes that say what can be set: each field, its default, its docstring.
+"""Write ``docs/settings.md`` from the classes that say what can be set: each field, its default, its docstring.
 
 ``--check`` writes nothing and fails if the page is not what would be written.
 """
@@ -11,6 +11,8 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
+from mcp_notebook.auth import Auth
+from mcp_notebook.limits import Limits
 from mcp_notebook.policy import Policy
 from mcp_notebook.settings import INTERNAL, Settings
 
@@ -66,7 +68,32 @@ mcp_servers = ".mcp.json"
 searxng_url = "http://127.0.0.1:8888"
 ```
 """
-CHOSEN = {"workspace": "see above", "runtime": "see below"}
+LIMITS = """\
+## The table [limits]
+
+What reaches a limit is refused with a sentence that says what to end first, or ended and told; nothing waits for room.
+
+```toml
+[limits]
+kernels = 4
+queue = 100
+```
+"""
+AUTH = """\
+## The table [auth]
+
+With it, clients over HTTP may come with a JSON web token of this issuer, besides the tokens of `mcp-notebook token`:
+the `sub` of the token is who they are. See [Safety](safety.md#who-comes-in-over-http).
+
+```toml
+[auth]
+issuer = "https://login.example"
+audience = ["https://box.example/mcp"]
+jwks_url = "https://login.example/.well-known/jwks.json"
+resource = "https://box.example/mcp"
+```
+"""
+CHOSEN = {"workspace": "see above", "runtime": "see below", "limits": "see below", "auth": "see below"}
 """What stands for a default that is no value of its own."""
 UNTOLD = {
     "agent": "The name of the agent that is served. Read from the file with `--embedded` only.",
@@ -80,6 +107,8 @@ KINDS = {
     "bool": "true or false",
     "int": "whole number",
     "Policy": "table",
+    "Limits": "table",
+    "Auth": "table",
 }
 
 
@@ -97,7 +126,8 @@ def main() -> int:
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([OPENING, SETTINGS, _table(Settings), "", POLICY, _table(Policy), ""])
+    tables = [(SETTINGS, Settings), (POLICY, Policy), (LIMITS, Limits), (AUTH, Auth)]
+    return "\n".join([OPENING, *(f"{heading}\n{_table(of)}\n" for heading, of in tables)])
 
 
 def _table(of: type[Any]) -> str:

@@ -6,7 +6,9 @@ place. Works with ipykernel 6.29 and newer on Python 3.9 and newer.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
+import contextvars
 import os
 import signal
 import sys
@@ -46,6 +48,10 @@ class Interrupts:
         """The execution that an interrupt waits for, because it came where raising would tear something."""
         self.announced = False
         """Whether the next signal is one of our own retries."""
+        self.left: object | None = None
+        """The execution that an interrupt was left for, see ``leave``."""
+        self.context = contextvars.copy_context()
+        """That of the running cell's task: what is printed in it belongs to the cell."""
 
     def take_over(self, streams: Iterable[Any]) -> None:
         """Replace ipykernel's handling; must run in the main thread."""
@@ -74,7 +80,7 @@ class Interrupts:
 
     @contextlib.contextmanager
     def cell_task(self, future: asyncio.Future[Any]) -> Iterator[None]:
-        self.task = future
+        self.task, self.context = future, contextvars.copy_context()
         try:
             yield
         finally:
@@ -82,7 +88,10 @@ class Interrupts:
 
     def on_sigint(self, _signum: int, frame: types.FrameType | None) -> None:
         again, self.announced = self.announced, False
+        left, self.left = self.left, None
         if self.running is None or (again and self.due is not self.running):
+            return
+        if left is not None and left is not self.running:
             return
         where = self.where(frame)
         if where == "user":
@@ -93,6 +102,18 @@ class Interrupts:
             task.get_loop().call_soon_threadsafe(self.cancel_task, task)
             return
         self.retry_until_done(self.running)
+
+    def leave(self, is_running: Callable[[], bool]) -> bool:
+        """Let the main thread find an interrupt when it comes back from C code, also from code that ignores SIGINT.
+
+        It is for the execution of which ``is_running`` tells and no later one; False when that has ended.
+        """
+        execution = self.running  # before the question: what runs may change between the two
+        if execution is None or not is_running():
+            return False
+        self.left = execution
+        _thread.interrupt_main()
+        return True
 
     def where(self, frame: types.FrameType | None) -> str:
         return _where(frame, getattr(self.kernel.shell, "user_global_ns", None))

@@ -10,7 +10,8 @@ Message formats are those of https://jupyter-client.readthedocs.io/en/stable/mes
 - the topic frame of each IOPub message ends in ``#`` and its number in this kernel's life, from 1;
 - ``metadata["mcp_notebook"]["iopub"]`` of an ``execute_reply`` is the number of the last IOPub message that
   the cell can have caused, so that a client knows when it has all of them, and how many are missing;
-  ``["interrupted"]`` says whether an interrupt reached the cell's code;
+  ``["interrupted"]`` says whether an interrupt reached the cell's code; ``["defined"]``, where that changed, the names
+  of the user's variables;
 - ``parent_header["mcp_notebook"]["iopub"]`` of an ``input_request`` is that number at the time of asking, and
   ``["input"]`` the number of the call of ``input()``;
   ``["call"]`` is true where a runtime call asks, whose carrier is this channel: its prompt is a line of
@@ -33,9 +34,10 @@ from typing import Any
 
 import zmq
 
-from hermes_runtime import carriers, lean
+from hermes_runtime import awaits, carriers, lean
 from hermes_runtime.interrupts import Interrupts
 from hermes_runtime.iopub import Outgoing
+from hermes_runtime.names import Names
 from hermes_runtime.ring import Executions, Replay, replay
 from hermes_runtime.streams import ChildOutput, flush_only_what_is_pending, keep_usable, pack_any_text
 
@@ -85,6 +87,7 @@ class KernelHalf:
         self.kernel = kernel
         self.outgoing = Outgoing(kernel.iopub_thread)
         self.executions = Executions()
+        self.names = Names(kernel.shell)
         self.pid = os.getpid()
         self.interrupts = Interrupts(kernel)
         self.calling = threading.local()
@@ -104,11 +107,19 @@ class KernelHalf:
         def finish(parent: Any, metadata: dict[str, Any], reply: Any) -> Any:
             self.drain_pipes()
             metadata = finish_metadata(parent, metadata, reply)
-            metadata["mcp_notebook"] = {"iopub": self.outgoing.scheduled, "interrupted": self.interrupts.reached}
+            ours = {"iopub": self.outgoing.scheduled, "interrupted": self.interrupts.reached}
+            metadata["mcp_notebook"] = {**ours, **self.defined()}
             self.executions.end(parent["header"]["msg_id"], reply, metadata)
             return metadata
 
         self.kernel.finish_metadata = finish
+
+    def defined(self) -> dict[str, Any]:
+        """For a reply: the user's names where they changed; a namespace that others changed meanwhile is left."""
+        try:
+            return {"defined": self.names.told()} if self.names.changed() else {}
+        except Exception:
+            return {}
 
     def count_before_input(self) -> None:
         """Tell with a request for input how many IOPub messages came before it: it overtakes them."""
@@ -263,7 +274,8 @@ class KernelHalf:
     async def call_hello(self) -> dict[str, Any]:
         from ipykernel._version import __version__
 
-        return {"version": VERSION, "ipykernel": __version__, "pid": os.getpid()}
+        about = {"version": VERSION, "ipykernel": __version__, "pid": os.getpid()}
+        return {**about, "defined": self.names.told()}
 
     async def call_settle(self) -> bool:
         """Answer once the main thread has gone round its loop: every signal sent before has been seen."""
@@ -272,6 +284,10 @@ class KernelHalf:
         self.kernel.io_loop.add_callback(lambda: loop.call_soon_threadsafe(seen.set))
         await seen.wait()
         return True
+
+    async def call_stop(self, msg_id: str, force: bool = False) -> str:
+        """Stop the execution ``msg_id`` and no other, as ``awaits.stop`` does; returns what was done."""
+        return await awaits.stop(self.interrupts, lambda: msg_id in self.executions.running, force)
 
     async def call_replay(self, msg_id: str | None = None, after: int = 0) -> Replay:
         """What is known of the execution ``msg_id``, with those of its messages whose number is above ``after``.

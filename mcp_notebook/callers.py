@@ -22,7 +22,9 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_REQUEST
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.requests import Request
+from starlette.types import Scope
 
+from mcp_notebook.naming import PLACEHOLDER, directory_of
 from mcp_notebook.server import arriving, initialization
 from mcp_notebook.sessions import LOCAL, Connection
 from mcp_notebook.settings import Settings
@@ -30,6 +32,10 @@ from mcp_notebook.settings import Settings
 OURS = "mcp_notebook.callers"
 """In the ASGI scope: the ``Callers`` that the request came in by."""
 PRINCIPAL = "mcp_notebook.principal"
+CONNECTION = "mcp_notebook.connection"
+"""In the ASGI scope: the connection that a request of the 2026-07-28 era is."""
+PRINCIPALS = "principals"
+"""The directory that has one for each principal."""
 SESSION_ID_HEADER = "mcp-session-id"
 
 End = Callable[[str, str], Awaitable[None]]
@@ -68,6 +74,10 @@ class Callers:
         visit = self._visits.get(session_id) if session_id else None
         return visit if visit is not None and visit.connection.principal == principal else None
 
+    def count(self, principal: str) -> int:
+        """How many MCP sessions the principal has."""
+        return sum(visit.connection.principal == principal for visit in self._visits.values())
+
     async def leave(self) -> None:
         """Nobody is connected any more: calls that are cut off here, or later, leave their cells running."""
         self._ending = True
@@ -93,7 +103,7 @@ class Callers:
             return await call_next(ctx)
         principal: str = request.scope[PRINCIPAL]
         if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
-            return await self._pass(ctx, call_next, principal)
+            return await self._pass(ctx, call_next, request.scope)
         if ctx.method == "initialize":
             return self._with_our_capabilities(await call_next(ctx))
         visit = self.find(request.headers.get(SESSION_ID_HEADER), principal)
@@ -101,8 +111,8 @@ class Callers:
             raise MCPError(INVALID_REQUEST, "The session has ended: begin a new one with initialize.")
         return await call_next(replace(ctx, lifespan_context=visit.connection))
 
-    async def _pass(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext, principal: str) -> HandlerResult:
-        connection = self._connection(principal, handles_only=True)
+    async def _pass(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext, scope: Scope) -> HandlerResult:
+        connection = scope[CONNECTION] = self._connection(scope[PRINCIPAL], handles_only=True)
         self._passing.add(connection)
         try:
             return await call_next(replace(ctx, lifespan_context=connection))
@@ -111,10 +121,7 @@ class Callers:
             self._passing.discard(connection)
 
     def _connection(self, principal: str, *, handles_only: bool = False) -> Connection:
-        roots = [Path(root).expanduser() for root in self._settings.http_roots]
-        workspace = self._settings.workspace
-        if roots and not any(workspace.is_relative_to(root.resolve()) for root in roots):
-            workspace = roots[0]
+        workspace, roots = workspaces(self._settings, principal)
         connection = Connection(workspace=workspace, principal=principal, handles_only=handles_only, roots=roots)
         connection.closed = self._ending
         return connection
@@ -158,3 +165,29 @@ class Visit:
         with self._scope:
             await self._left.wait()
         return self._scope.cancelled_caught
+
+
+@contextmanager
+def at(visit: Visit | None) -> Iterator[None]:
+    """While a request of the session, if it is of one, is served."""
+    if visit is None:
+        yield
+        return
+    with visit.request():
+        yield
+
+
+def workspaces(settings: Settings, principal: str) -> tuple[Path, list[Path]]:
+    """Where a principal over HTTP works, and below which directories he may choose another place.
+
+    Others than the user himself have a directory of their own each. It is made with the first session.
+    """
+    own = directory_of(principal)
+    roots = [Path(root.replace(PLACEHOLDER, own)).expanduser() for root in settings.http_roots]
+    if principal != LOCAL:
+        is_own = bool(roots) and PLACEHOLDER in settings.http_roots[0]
+        workspace = roots[0] if is_own else (roots[0] if roots else settings.workspace) / PRINCIPALS / own
+        return workspace, roots or [workspace]
+    if roots and not any(settings.workspace.is_relative_to(root.resolve()) for root in roots):
+        return roots[0], roots
+    return settings.workspace, roots

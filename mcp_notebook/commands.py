@@ -44,6 +44,10 @@ SESSIONS = """\
 Lists the sessions, each of which is a notebook with a kernel: they live on when their client ends, until they are
 stopped or were not used for a week.
 """
+TOKEN = """\
+Over HTTP, each principal has a token of his own and sees his own sessions only. A token is shown once, when it is made,
+and lets nobody in any more when it is revoked; a running server notices both.
+"""
 STOP = """\
 Saves the notebook into its workspace, then ends the session and its kernel. Without sessions and clients the server
 ends too.
@@ -74,6 +78,8 @@ def _run(options: argparse.Namespace) -> int:
                 return _serve(options)
             case "sessions":
                 return _sessions(options)
+            case "token":
+                return _token(options)
         return _embedded(options) if options.embedded else _relay(options)
     except BadSettings as exc:
         return _fail(str(exc), USAGE_ERROR)
@@ -167,6 +173,18 @@ def _sessions(options: argparse.Namespace) -> int:
     return stop(_settings(options, make_workspace=False), name, force=options.force)
 
 
+def _token(options: argparse.Namespace) -> int:
+    from mcp_notebook import token_commands
+
+    settings = _settings(options, make_workspace=False)
+    match options.action:
+        case "add":
+            return token_commands.add(settings, options.name)
+        case "revoke":
+            return token_commands.revoke(settings, options.name)
+    return token_commands.show(settings)
+
+
 def _demo(options: argparse.Namespace) -> int:
     from mcp_notebook.demo import main as demo
 
@@ -238,6 +256,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_serve(commands)
     _add_sessions(commands)
+    _add_token(commands)
     doctor = commands.add_parser("doctor", help="check the installation and say what to mend", parents=[common])
     doctor.description = DOCTOR
     setup = commands.add_parser("git-setup", help="make git treat notebooks well", parents=[common])
@@ -278,6 +297,16 @@ def _add_sessions(commands: Any) -> None:
     stop.add_argument("name", nargs="?", metavar="NAME", help="the session's name, or its handle as it is listed")
     stop.add_argument("--all", action="store_true", help="every session")
     stop.add_argument("--force", action="store_true", help="end it also when its notebook cannot be saved")
+
+
+def _add_token(commands: Any) -> None:
+    token = commands.add_parser("token", help="who may come in over HTTP: add, list, revoke", description=TOKEN)
+    actions = token.add_subparsers(dest="action", metavar="ACTION", required=True)
+    add = actions.add_parser("add", help="make a token for a principal, and show it")
+    add.add_argument("name", metavar="NAME", help="the principal's name")
+    actions.add_parser("list", help="the names of those who have one")
+    revoke = actions.add_parser("revoke", help="let nobody in by it any more")
+    revoke.add_argument("name", metavar="NAME", help="the principal's name")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -27,6 +27,7 @@ from mcp_notebook.kernels.launch import private_directory
 from mcp_notebook.listening import Listener, bind
 from mcp_notebook.lock import Lock
 from mcp_notebook.server import lowlevel, open_server
+from mcp_notebook.session import Session
 from mcp_notebook.sessions import Sessions
 from mcp_notebook.settings import Settings
 from mcp_notebook.upkeep import collect_less_garbage, leave_at_last, log_to_stderr, raise_descriptor_limit
@@ -177,6 +178,7 @@ class _Daemon:
         sessions = [
             session.status()
             | {"client": session.client_name, "agent": session.agent, "in_use": self._sessions.is_held(session)}
+            | {"principal": session.principal}
             for session in self._sessions.all()
         ]
         return {
@@ -190,9 +192,7 @@ class _Daemon:
     async def _stop(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Save and end sessions: ``name`` one by its name or handle, or "all"."""
         name = str(asked.get("name", ""))
-        chosen = [each for each in self._sessions.all() if name in ("all", each.name, each.handle)]
-        if not chosen and name != "all":
-            raise BadRequest(f"No session is called {name!r}: `mcp-notebook sessions` lists them.")
+        chosen = self._called(name)
         stopped, kept = [], []
         for session in chosen:
             lost = None
@@ -209,6 +209,16 @@ class _Daemon:
         if not self._sessions.all() and not self._listener.connections:
             self._ending.set()
         return {"stopped": stopped, "kept": kept}
+
+    def _called(self, name: str) -> list[Session]:
+        """By handle or by name, which those of several principals may share. Raises BadRequest."""
+        chosen = [each for each in self._sessions.all() if name in ("all", each.name, each.handle)]
+        if name == "all" or len(chosen) == 1:
+            return chosen
+        if not chosen:
+            raise BadRequest(f"No session is called {name!r}: `mcp-notebook sessions` lists them.")
+        handles = ", ".join(each.handle for each in chosen)
+        raise BadRequest(f"Several sessions are called {name!r}: name one of {handles}.")
 
     async def _open_http(self, asked: dict[str, Any]) -> dict[str, Any]:
         hosts = tuple(str(each) for each in asked.get("allowed_hosts", ()))

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio.to_thread
 from jupyter_client.kernelspec import KernelSpecManager
 
-from mcp_notebook import processes, provisions
+from mcp_notebook import entrances, processes, provisions
 from mcp_notebook.errors import NotebookError
 from mcp_notebook.finding import Finding
 from mcp_notebook.kernels.environment import find_python
@@ -48,6 +48,8 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     yield _writable("state directory", settings.home, private=True)
     yield _writable("socket directory", settings.sockets, private=True)
     for finding in await anyio.to_thread.run_sync(lambda: list(processes.findings(settings))):
+        yield finding
+    for finding in await anyio.to_thread.run_sync(lambda: list(entrances.findings(settings))):
         yield finding
     yield await anyio.to_thread.run_sync(_interpreter, settings)
     yield await anyio.to_thread.run_sync(_kernelspecs)

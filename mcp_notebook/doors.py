@@ -15,7 +15,7 @@ from mcp.server import MCPServer
 from mcp_notebook.errors import NotebookError
 from mcp_notebook.leases import Connection
 from mcp_notebook.settings import Settings
-from mcp_notebook.tokens import FILE, token
+from mcp_notebook.tokens import FILE
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Doors:
         if address not in self._open:
             port = await self._listen(address)
             host = f"[{address.host}]" if ":" in address.host else address.host
-            where = f"HTTP: http://{host}:{port}/mcp, with the token in {self._settings.home / FILE}"
+            where = f"HTTP: http://{host}:{port}/mcp, with the token in {self._settings.home / FILE}{self._others()}"
             address = replace(address, port=port)  # 0 left it to the system; the next server takes the same one
             self._open[address] = where
             self._remember()
@@ -79,21 +79,25 @@ class Doors:
             self._path.unlink(missing_ok=True)
 
     async def _listen(self, address: Address) -> int:
-        from mcp_notebook.http import only, serve_http  # takes 0.2 s to import, which few servers need
+        from mcp_notebook.http import serve_http  # takes 0.2 s to import, which few servers need
+        from mcp_notebook.verifying import verifier
 
-        secret = await anyio.to_thread.run_sync(token, self._settings.home)
+        verify = await anyio.to_thread.run_sync(verifier, self._settings)
         start = partial(
             serve_http,
             self._server,
             self._settings,
             address.host,
             address.port,
-            verify=only(secret),
+            verify=verify,
             allow_remote=address.allow_remote,
             allowed_hosts=address.allowed_hosts,
         )
         port: int = await self._tasks.start(start)
         return port
+
+    def _others(self) -> str:
+        return ", or one of [auth]" if self._settings.auth.is_on else ""
 
     def _remember(self) -> None:
         data = json.dumps([asdict(address) for address in self._open]).encode()

@@ -9,6 +9,7 @@
     ├── FileRefused           outside the workspace, not a notebook, unreadable, open elsewhere
     ├── SaveFailed            the disk said no; nothing was changed
     ├── StateUnusable         the state directory cannot be written
+    ├── LimitReached          a principal or a session has as much as it may have ([limits])
     ├── ListenerRefused       HTTP cannot be served there, or must not
     ├── BadSettings           a setting that cannot be used (settings.py)
     ├── ServerFailed          an MCP server that code in a cell calls: its file, its start, its death, its silence
@@ -59,6 +60,10 @@ class SaveFailed(NotebookError):
 
 class StateUnusable(NotebookError):
     """The state directory cannot be made or written."""
+
+
+class LimitReached(NotebookError):
+    """There is as much of it as the settings allow; the message says what to end first."""
 
 
 class ListenerRefused(NotebookError):

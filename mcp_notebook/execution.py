@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import anyio
 
 from mcp_notebook.kernels.base import Kernel, Reply
+from mcp_notebook.kernels.born import Moment
 from mcp_notebook.outputs import Message, Output, OutputCollector
 from mcp_notebook.questions import Declined, Question
 from mcp_notebook.runtime import Made
@@ -48,6 +49,8 @@ class Execution:
         """Whether it has given all that its session may hold: what follows is not kept."""
         self.asked_to_stop = False
         """Whether somebody interrupted it, whatever came of that."""
+        self.since: Moment | None = None
+        """When it began, as processes tell it; None before."""
         self.replay = False
         """Whether a rebuild runs it: that it fails does not make what the cell gave before undone."""
         self.order = 0
@@ -140,6 +143,7 @@ class Execution:
             "elapsed_s": self.elapsed_s,
             "replay": self.replay,
             "stop": self.asked_to_stop,
+            "since": self.since and self.since.as_data(),
             "count": self.execution_count,
             "timings": self.timings,
             "held": self.held_bytes,
@@ -159,6 +163,7 @@ class Execution:
     def go_on_from(self, data: dict[str, Any]) -> None:
         """Be what ``as_data`` of an earlier server said, but for the outputs."""
         self.place, self.replay, self.asked_to_stop = data["place"], data["replay"], data["stop"]
+        self.since = Moment.from_data(data.get("since"))
         if data["began"] is not None:
             self.resumed(data["order"], max(0.0, time.time() - data["began"]))
         if data["status"] in FINISHED:
@@ -251,6 +256,7 @@ class Execution:
     def note(self, text: str) -> None:
         """Say something in its outputs, in the product's own words."""
         self._collector.note(text)
+        self._tell()
 
     def finish(self, status: Status, message: str = "", replied: str = "") -> None:
         if self._began is not None:
@@ -270,11 +276,11 @@ class Execution:
         self.on_change()
 
 
-def status_of(reply: Reply, *, asked_to_stop: bool) -> Status:
-    """How an execution ended; an interrupt that the kernel knows of outweighs what the code made of it."""
+def status_of(reply: Reply, *, asked_to_stop: bool, was_stopped: bool = False) -> Status:
+    """How an execution ended; an interrupt that the kernel or, ``was_stopped``, we know of outweighs all else."""
     if reply.status == "aborted":
         return "cancelled"
-    if reply.interrupted or (asked_to_stop and reply.interrupted is None and reply.status != "ok"):
+    if was_stopped or reply.interrupted or (asked_to_stop and reply.interrupted is None and reply.status != "ok"):
         return "interrupted"
     if reply.status == "unknown":
         return "unknown"

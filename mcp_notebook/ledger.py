@@ -37,7 +37,7 @@ class Recalled:
     facts: dict[str, Any]
     """What it was made with."""
     kernel: dict[str, Any]
-    """``directory`` of the kernel's files or None, ``life``, and ``death`` or None."""
+    """``directory`` of the kernel's files or None, ``life``, and ``death`` or None, and so ``stopped``."""
     lease: dict[str, Any]
     """Who used it last: ``token``, ``client_name``, ``agent`` and ``process``."""
     on_disk: files.OnDisk | None
@@ -51,6 +51,8 @@ class Recalled:
     runs: dict[str, dict[str, Any]]
     lineage: int = 1
     base: int = 0
+    defined: dict[str, Any] | None = None
+    """The user's variables in the kernel, as it told them last."""
     changed: frozenset[str] = field(default_factory=frozenset)
     """The ids of cells that are not as in the base."""
 
@@ -92,8 +94,20 @@ class Ledger:
         relay = process.as_data() if process is not None else None
         self._set({"lease": {"token": token, "client_name": client_name, "agent": agent, "process": relay}})
 
-    def kernel(self, directory: Path | None, life: int, death: str | None = None) -> None:
-        self._set({"kernel": {"directory": str(directory) if directory else None, "life": life, "death": death}})
+    def kernel(
+        self,
+        directory: Path | None,
+        life: int,
+        death: Mapping[str, Any] | None = None,
+        stopped: str | None = None,
+    ) -> None:
+        """``death`` is its certificate; ``stopped`` says why we are about to kill it."""
+        where = str(directory) if directory else None
+        self._set({"kernel": {"directory": where, "life": life, "death": death, "stopped": stopped}})
+
+    def defined(self, variables: Mapping[str, Any] | None) -> None:
+        """What the kernel told of the user's variables."""
+        self._set({"defined": variables})
 
     def lineage(self, number: int) -> None:
         self._set({"lineage": number})
@@ -288,6 +302,7 @@ def recall(directory: Path) -> Recalled | None:
         runs=dict(_under("run", found)),
         lineage=int(found.get("lineage", 1)),
         base=number,
+        defined=found.get("defined"),
         changed=frozenset(changed),
     )
 

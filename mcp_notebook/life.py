@@ -10,27 +10,27 @@ from typing import Any, Literal
 
 import anyio
 
+from mcp_notebook.certificate import Certificate
 from mcp_notebook.errors import BadRequest, KernelDied, KernelError
 from mcp_notebook.execution import Execution
-from mcp_notebook.kernels.base import Exit, Kernel, KernelInfo, Tasks
+from mcp_notebook.kernels.base import Defined, Exit, Kernel, KernelInfo, Tasks
 from mcp_notebook.questions import Question
-from mcp_notebook.queue import ExecutionQueue, OnExecution, OnSent
+from mcp_notebook.queue import ExecutionQueue, OnExecution, OnSent, Stopped
 
 LAST_CELL_S = 1.0
 """Time for the running cell's end to be noticed after its kernel's death."""
 RESTARTED = "The kernel was restarted."
+ENDED = "The kernel was shut down."
 SHUT_DOWN = "The kernel was shut down: call control_kernel(action='restart')."
 NOT_STARTED = "There is no kernel, since its start failed or was cancelled: call control_kernel(action='restart')."
 
-FAULT = "mcp-notebook failed in this session and ended its kernel (the server's log says why)"
-AFTER_DEATH = (
-    "control_kernel(action='rebuild') starts a new one and runs the cells that had succeeded again;"
-    " action='restart' starts an empty one."
-)
 
 State = Literal["starting", "idle", "busy", "waiting_for_input", "dead", "shutdown"]
 Attend = Callable[..., Coroutine[Any, Any, None]]
 """Answers the calls of a kernel: takes it, and ``task_status``."""
+Certify = Callable[[Exit | None, Defined | None, str | None], Certificate]
+"""Makes the certificate of the kernel's death, and keeps it: from how it ended (None: by a fault of ours), what it told
+of its variables, and the id of the cell that was running."""
 StartKernel = Callable[[str | None, Path, Tasks], Awaitable[Kernel]]
 """Starts the kernel of that name in that directory; the task group owns its watcher."""
 
@@ -46,6 +46,7 @@ class KernelLife:
         on_begin: OnExecution,
         on_end: OnExecution,
         on_late: OnExecution,
+        certify: Certify,
         on_death: Callable[[], None],
         on_sent: OnSent,
         attend: Attend,
@@ -53,11 +54,12 @@ class KernelLife:
         """``attend`` is started for each kernel before its first cell, and cancelled at its end."""
         self.number = 0
         """Which life this is, from 1; cells of other lives are stale."""
-        self.death: str | None = None
-        """How the kernel died and what to do, until it is started again."""
+        self.certificate: Certificate | None = None
+        """Of the kernel's death, until it is started again."""
         self._start_kernel = start_kernel
         self._tasks = tasks
-        self._queue = ExecutionQueue(on_begin, on_end, on_late, on_sent)
+        self._queue = ExecutionQueue(tasks, on_begin, on_end, on_late, on_sent, self._on_death_in_cell)
+        self._certify = certify
         self._on_death = on_death
         self._attend = attend
         self._asking = anyio.Lock()
@@ -66,14 +68,20 @@ class KernelLife:
         """Why there is no kernel, and what to do."""
         self._starting = False
         self._ending = self._leaving = False
+        self._ended_by = ENDED
         self._over = anyio.Event()
         self._lock = anyio.Lock()
+
+    @property
+    def death(self) -> str | None:
+        """How the kernel died, what was lost and what to do, until it is started again."""
+        return str(self.certificate) if self.certificate is not None else None
 
     @property
     def state(self) -> State:
         if self._starting:
             return "starting"
-        if self.death is not None:
+        if self.certificate is not None:
             return "dead"
         if self._kernel is None:
             return "shutdown"
@@ -86,6 +94,11 @@ class KernelLife:
     def info(self) -> KernelInfo | None:
         """Also of a dead kernel, until the next is started."""
         return self._kernel.info if self._kernel else None
+
+    @property
+    def defined(self) -> Defined | None:
+        """What the kernel told of its variables."""
+        return self._kernel.defined if self._kernel else None
 
     @property
     def running(self) -> Execution | None:
@@ -122,24 +135,29 @@ class KernelLife:
             return await self._start(name, cwd)
 
     def adopt(
-        self, kernel: Kernel | None, number: int, death: str | None, pending: Sequence[tuple[Execution, str | None]]
+        self,
+        kernel: Kernel | None,
+        number: int,
+        certificate: Certificate | None,
+        pending: Sequence[tuple[Execution, str | None]],
     ) -> None:
         """Go on with the kernel of an earlier server, if it had one, and with what was to run on it.
 
         ``pending`` are executions in their order, with the message id of the one that was sent.
         """
-        self.number, self.death, self._kernel, self._absence = number, death, kernel, SHUT_DOWN
+        self.number, self.certificate, self._kernel, self._absence = number, certificate, kernel, SHUT_DOWN
         for execution, msg_id in pending:
             if msg_id is None:
                 self._queue.put(execution)
             else:
                 self._queue.adopt(execution, msg_id)
         if kernel is None:
-            self._queue.abandon(death or SHUT_DOWN)
+            self._queue.abandon(self.death or SHUT_DOWN)
             return
         self._over = anyio.Event()
         if kernel.exit is not None:  # it died while there was no server
-            self._tell_death(_how(kernel.exit, self._queue.running))
+            self._die(kernel, kernel.exit, self._queue.running)
+            self._queue.abandon(self.death or "")
         self._tasks.start_soon(self._live, kernel, self._over)
 
     def leave(self) -> None:
@@ -150,6 +168,7 @@ class KernelLife:
         """A new, empty kernel in place of the old one; what waited is cancelled. Raises KernelError."""
         async with self._lock:
             self._queue.cancel_waiting(RESTARTED)
+            self._ended_by = RESTARTED
             self._starting, self._absence = True, NOT_STARTED
             try:
                 await self._end()
@@ -160,8 +179,8 @@ class KernelLife:
     async def shutdown(self) -> None:
         """End the kernel for now."""
         async with self._lock:
-            self._queue.cancel_waiting("The kernel was shut down.")
-            self._absence = SHUT_DOWN
+            self._queue.cancel_waiting(ENDED)
+            self._absence, self._ended_by = SHUT_DOWN, ENDED
             await self._end()
 
     async def kill(self) -> str:
@@ -171,12 +190,12 @@ class KernelLife:
         await over.wait()
         return self.death or SHUT_DOWN
 
-    async def interrupt(self, execution: Execution | None) -> str:
-        """Stop ``execution``, or what is running; returns a sentence on what came of it."""
+    async def interrupt(self, execution: Execution | None) -> Stopped:
+        """Stop ``execution``, or what is running."""
         stopped = execution or await self._queue.next_running()
         if stopped is None:
-            return f"No cell is running; nothing was interrupted. {self.death or ''}".rstrip()
-        return await self._queue.interrupt(self.kernel(), stopped)
+            return Stopped(f"No cell is running; nothing was interrupted. {self.death or ''}".rstrip(), None)
+        return Stopped(await self._queue.interrupt(self.kernel(), stopped), stopped)
 
     async def cancel(self, execution: Execution) -> None:
         """Take ``execution`` out of the queue, or interrupt it."""
@@ -206,7 +225,7 @@ class KernelLife:
             raise
         finally:
             self._starting = False
-        self.death = None
+        self.certificate = None
         self.number += 1
         self._ending = self._queue.held = False
         self._over = anyio.Event()
@@ -220,48 +239,51 @@ class KernelLife:
             await kernel.shutdown()
             with anyio.CancelScope(shield=True):
                 await self._over.wait()
-        self.death = None
+        self.certificate = None
 
     async def _live(self, kernel: Kernel, over: anyio.Event) -> None:
         """Run cells on ``kernel`` until it dies; then everything that waits is told.
 
         A fault of ours ends the kernel too: a session that could run nothing more would look idle.
         """
-        how = FAULT
+        end: Exit | None = None
         try:
-            how = await self._run_until_dead(kernel)
+            end = await self._run_until_dead(kernel)
         finally:
             if self._leaving and kernel.exit is None:
                 kernel.leave()
             else:
-                await self._bury(kernel, how, over)
+                await self._bury(kernel, end, over)
 
-    async def _bury(self, kernel: Kernel, how: str, over: anyio.Event) -> None:
-        if not self._ending and self.death is None:
-            self._tell_death(how)
+    async def _bury(self, kernel: Kernel, end: Exit | None, over: anyio.Event) -> None:
+        if not self._ending:
+            self._die(kernel, end or kernel.exit, self._queue.running)
+            self._queue.abandon(self.death or "")
         with anyio.CancelScope(shield=True):
             await kernel.kill()  # when it is dead, this frees its sockets and files
         over.set()
         self._on_death()
 
-    def _tell_death(self, how: str) -> None:
-        self.death = f"{how}; its variables are lost. {AFTER_DEATH}"
-        self._queue.abandon(self.death)
+    def _die(self, kernel: Kernel, end: Exit | None, running: Execution | None) -> None:
+        """There is one certificate of a death, whoever notices it first."""
+        if self.certificate is None:
+            self.certificate = self._certify(end, kernel.defined, running.cell_id if running else None)
 
-    async def _run_until_dead(self, kernel: Kernel) -> str:
-        """Returns how it died, and what was running."""
+    def _on_death_in_cell(self, running: Execution, _how: str) -> tuple[str, str]:
+        if self._ending or self._kernel is None or self._kernel.exit is None:
+            return self._ended_by, f"{self._ended_by} The cell was running, and its variables are lost."
+        self._die(self._kernel, self._kernel.exit, running)
+        assert self.certificate is not None
+        return f"{self.certificate.cause}{self.certificate.stopped or ''}.", str(self.certificate)
+
+    async def _run_until_dead(self, kernel: Kernel) -> Exit:
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._attend, kernel)
             tasks.start_soon(self._queue.work, kernel)
-            how = await kernel.wait_dead()
+            end = await kernel.wait_dead()
             running = self._queue.running
             with anyio.move_on_after(LAST_CELL_S):
                 while running is not None and not running.finished:
                     await running.changed()
             tasks.cancel_scope.cancel()
-        return _how(how, running)
-
-
-def _how(end: Exit, running: Execution | None) -> str:
-    where = f" while cell {running.cell_id} ran" if running else ""
-    return f"The kernel's process {end}{where}"
+        return end

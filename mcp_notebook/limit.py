@@ -30,7 +30,7 @@ class OutputLimit:
     def notice(self) -> str:
         """What the stopped cell's outputs say."""
         return (
-            f"The outputs of this session passed {self._limit_bytes:,} bytes (`output_limit_bytes`): what this cell"
+            f"The outputs of this session passed {self._limit_bytes:,} bytes ([limits] output_bytes): what this cell"
             " gives from here on is not kept, and it was asked to stop. Delete cells that have much output, or run"
             " them again with less."
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 from mcp_notebook.control import command, command_started
 from mcp_notebook.left import waiting
+from mcp_notebook.options import LOCAL
 from mcp_notebook.settings import Settings
 
 COLUMNS = ("SESSION", "STATE", "CLIENT", "STARTED", "NOTEBOOK")
@@ -56,6 +57,8 @@ def _saved(saved: Sequence[str], lost: str | None = None, **_: Any) -> str:
 
 def _row(session: dict[str, Any]) -> tuple[str, ...]:
     who = _short(session["agent"] or session["client"] or "-")
+    if session.get("principal", LOCAL) != LOCAL:  # older versions do not say it
+        who = f"{_short(session['principal'])}: {who}"
     started = datetime.fromisoformat(session["started"]).astimezone()
     return (
         session["session"],

@@ -33,6 +33,8 @@ class SessionOptions:
     """Its own in the state directory: long outputs, the kernels' log files, the journal."""
     spill_over_chars: int
     output_limit_bytes: int
+    queue_limit: int = 1000
+    memory_mb: int | None = None
     root: Path | None = None
     """The workspace of whoever opened it, which ``workspace`` lies in."""
     principal: str = LOCAL

@@ -2,25 +2,25 @@
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 
 import anyio
 
 from mcp_notebook.errors import BadRequest, KernelDied
 from mcp_notebook.execution import Execution, Status, hint_on_error, status_of
-from mcp_notebook.kernels.base import Kernel, Reply
+from mcp_notebook.kernels.base import Kernel, Reply, Tasks
+from mcp_notebook.kernels.born import Moment
+from mcp_notebook.ladder import Ladder
 from mcp_notebook.outputs import Message
 
-INTERRUPT_ATTEMPTS = 5
-INTERRUPT_EVERY_S = 1.0
-"""Time for the code to end after one signal, before the next is sent."""
+BEGINS_WITHIN_S = 1.0
+"""Between two cells, time for the next to begin, for who wants to interrupt what runs."""
 
-MESSAGES: dict[Status, str] = {
-    "interrupted": "State is kept.",
-    "unknown": "The kernel is idle again but never replied: whether the cell ended well is not known.",
-}
+KEPT = "State is kept."
+UNKNOWN = "The kernel is idle again but never replied: whether the cell ended well is not known."
 
-EXITED = "The cell called exit(): the kernel has ended, and its variables are lost."
+EXITED = "The cell called exit(), which ends the kernel."
 PROPOSES = "It proposes as the next cell (nothing was added):"
 PROPOSED_CHARS = 10_000
 EXIT_WITHIN_S = 3.0
@@ -29,6 +29,23 @@ EXIT_WITHIN_S = 3.0
 OnExecution = Callable[[Execution], None]
 OnSent = Callable[[Execution, str], None]
 """Called with the id of the kernel request that is an execution, just before it is sent."""
+
+OnDeath = Callable[[Execution, str], tuple[str, str]]
+"""What the outputs of the cell and its execution say that was running when the kernel died; from how that is known."""
+
+
+def _plainly(_execution: Execution, how: str) -> tuple[str, str]:
+    return how, f"{how} Its variables are lost."
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What came of an interrupt."""
+
+    said: str
+    """In sentences."""
+    execution: Execution | None
+    """What was to be stopped; None where nothing ran."""
 
 
 def _ignore_sent(_execution: Execution, _msg_id: str) -> None:
@@ -39,15 +56,24 @@ class ExecutionQueue:
     """Runs what is put in. ``work`` is a task that its owner starts, one for each life of a kernel."""
 
     def __init__(
-        self, on_begin: OnExecution, on_end: OnExecution, on_late: OnExecution, on_sent: OnSent = _ignore_sent
+        self,
+        tasks: Tasks,
+        on_begin: OnExecution,
+        on_end: OnExecution,
+        on_late: OnExecution,
+        on_sent: OnSent = _ignore_sent,
+        on_death: OnDeath = _plainly,
     ) -> None:
+        """``tasks`` owns the interrupting of what runs, which outlives the call that asks for it."""
+        self._tasks = tasks
         self._on_begin, self._on_end, self._on_late, self._on_sent = on_begin, on_end, on_late, on_sent
+        self._on_death = on_death
         self._waiting: deque[Execution] = deque()
         self._adopted: str | None = None
         """The kernel request of an execution that is running already, before ``work`` has seen it."""
         self._arrived = anyio.Event()
-        self._stopping: Execution | None = None
-        """The running execution that was asked to stop."""
+        self._ladder: Ladder | None = None
+        """Of the running execution, when it was asked to stop."""
         self._begun = 0
         self.running: Execution | None = None
         self.held = False
@@ -91,7 +117,7 @@ class ExecutionQueue:
     async def next_running(self) -> Execution | None:
         """What runs; between two cells, what is about to begin."""
         if self.running is None and self._waiting and not self.held:
-            with anyio.move_on_after(INTERRUPT_EVERY_S):
+            with anyio.move_on_after(BEGINS_WITHIN_S):
                 await self._waiting[0].changed()
         return self.running
 
@@ -107,26 +133,13 @@ class ExecutionQueue:
         self.cancel_waiting(reason)
 
     async def interrupt(self, kernel: Kernel, execution: Execution) -> str:
-        """Stop ``execution``; returns a sentence on what came of it.
-
-        Each signal is checked: it is sent again while the code goes on, for some seconds.
-        """
+        """Stop ``execution``; returns a sentence on what came of it. Who asks meanwhile gets the same."""
         if execution is not self.running:
             return f"Execution {execution.id} is not running: {execution.status}."
-        self._stopping = execution
         execution.asked_to_stop = True
-        for _ in range(INTERRUPT_ATTEMPTS):
-            if not execution.finished:
-                await kernel.interrupt()
-            with anyio.move_on_after(INTERRUPT_EVERY_S):
-                while not execution.finished:
-                    await execution.changed()
-            if execution.finished:
-                return _outcome(execution)
-        return (
-            f"Still running after {INTERRUPT_ATTEMPTS} interrupts: the code does not react to SIGINT (it may be in C"
-            " code, or swallow it). Its state is kept. Interrupt again later, or control_kernel(action='kill')."
-        )
+        if self._ladder is None:
+            self._ladder = Ladder(kernel, execution)
+        return await self._ladder.climb(self._tasks)
 
     async def cancel(self, kernel: Kernel | None, execution: Execution) -> None:
         """Take ``execution`` out of the queue, or interrupt it."""
@@ -158,7 +171,8 @@ class ExecutionQueue:
         return execution
 
     async def _run(self, kernel: Kernel, execution: Execution) -> None:
-        self.running, self._stopping = execution, None
+        self.running, self._ladder = execution, None
+        execution.since = Moment.now()
         self._begun += 1
         execution.begin(self._begun)
         self._on_begin(execution)
@@ -181,8 +195,9 @@ class ExecutionQueue:
         try:
             reply = await call(on_message=on_message, on_input=execution.ask)
         except KernelDied as exc:
-            execution.note(f"{exc} It was running this cell; its variables are lost.")
-            self._end(execution, "dead", f"{exc} Its variables are lost.")
+            note, message = self._on_death(execution, str(exc))
+            execution.note(f"{note} It was running this cell; its variables are lost.")
+            self._end(execution, "dead", message)
             return
         if _asks_to_exit(reply):
             with anyio.move_on_after(EXIT_WITHIN_S):
@@ -199,10 +214,16 @@ class ExecutionQueue:
         hint = hint_on_error(reply, kernel)
         if hint:
             execution.note(hint)
-        status = status_of(reply, asked_to_stop=self._stopping is execution)
-        message = EXITED if _asks_to_exit(reply) and kernel.exit is not None else MESSAGES.get(status, "")
-        if status == "unknown" and reply.caveat:
-            message = reply.caveat
+        ladder = self._ladder
+        was_stopped = ladder is not None and ladder.has_signalled
+        status = status_of(reply, asked_to_stop=ladder is not None, was_stopped=was_stopped)
+        message = ""
+        if _asks_to_exit(reply) and kernel.exit is not None:  # it must not be replayed
+            status, message = "dead", f"{EXITED} {self._on_death(execution, EXITED)[1]}"
+        elif status == "unknown":
+            message = reply.caveat or UNKNOWN
+        elif status == "interrupted":
+            message = ladder.ended_by if ladder is not None else KEPT
         for proposal in reply.payload("set_next_input"):
             message = f"{message}\n{PROPOSES}\n{str(proposal.get('text', ''))[:PROPOSED_CHARS]}".strip()
         self._end(execution, status, message, reply.date)
@@ -210,17 +231,11 @@ class ExecutionQueue:
     def _end(self, execution: Execution, status: Status, message: str, replied: str = "") -> None:
         if self.running is execution:
             self.running = None
+        if self._ladder is not None and self._ladder.execution is execution:
+            self._ladder.until = Moment.now()
         execution.finish(status, message, replied)
         self._on_end(execution)
 
 
 def _asks_to_exit(reply: Reply) -> bool:
     return any(not each.get("keepkernel") for each in reply.payload("ask_exit"))
-
-
-def _outcome(execution: Execution) -> str:
-    if execution.status == "interrupted":
-        return "Interrupted by SIGINT; state is kept."
-    if execution.status == "dead":
-        return execution.message
-    return f"The cell ended ({execution.status}) when it was interrupted, or just before; state is kept."

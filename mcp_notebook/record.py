@@ -163,6 +163,10 @@ class Record:
             )
         return found
 
+    def known(self, execution_ids: Sequence[str]) -> list[Execution]:
+        """Those of them that are not forgotten."""
+        return [self._executions[each] for each in execution_ids if each in self._executions]
+
     def stale(self, life: int) -> dict[str, str]:
         """The ids of cells whose outputs may not be what their source gives now, and why."""
         return rules.stale(self._notebook, self._ran, life)
@@ -170,6 +174,11 @@ class Record:
     def plan(self, action: str, life: int) -> list[str]:
         """The ids of the cells that ``action`` would run, in its order. Raises BadRequest: no such action."""
         return rules.plan(action, self._notebook, self._ran, self.stale(life))
+
+    def left_out(self, life: int) -> dict[str, str]:
+        """The ids of the code cells that a rebuild would not run, and why."""
+        ended = {cell_id: execution.status for cell_id, execution in self._shown.items()}
+        return rules.left_out(self._notebook, self._ran, self.plan("rebuild", life), ended)
 
     def close(self) -> None:
         """Give back the descriptors of long outputs."""

@@ -2,26 +2,21 @@
 
 ``notebook://{session}`` is the notebook as Markdown, ``notebook://{session}/cells/{cell_id}/outputs/{n}``
 the raw mime data of one output. The handshake era subscribes with ``resources/subscribe``, the
-2026-07-28 era with ``subscriptions/listen``, which the SDK serves from the bus that this is.
+2026-07-28 era with ``subscriptions/listen``. News of a session are for its principal alone.
 https://modelcontextprotocol.io/specification/2025-11-25/server/resources
 """
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NoReturn
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import quote, unquote
 
 import anyio
 import anyio.to_thread
 from mcp.server import Server, ServerRequestContext
 from mcp.server.session import ServerSession
-from mcp.server.subscriptions import (
-    InMemorySubscriptionBus,
-    ResourcesListChanged,
-    ResourceUpdated,
-    ServerEvent,
-)
+from mcp.server.subscriptions import ResourcesListChanged, ResourceUpdated
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INVALID_PARAMS,
@@ -42,6 +37,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from nbformat import NotebookNode
 
 from mcp_notebook.errors import NotebookError, UnknownSession
+from mcp_notebook.news import News
 from mcp_notebook.notebook import revision
 from mcp_notebook.render import cell_markdown
 from mcp_notebook.session import Session
@@ -79,22 +75,29 @@ TEMPLATES = (
 )
 
 
+class _Change(NamedTuple):
+    user: str
+    """The principal whose session it is."""
+    handle: str
+    cell_id: str | None
+
+
 class Resources:
-    """Serves the resources of all sessions; itself the SDK's ``SubscriptionBus``."""
+    """Serves the resources of all sessions."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._bus = InMemorySubscriptionBus()
-        self._listening: set[object] = set()
+        self.news = News()
         self._subscribed: dict[Connection, dict[str, ServerSession]] = {}
         self._peers: dict[Connection, ServerSession] = {}
         self._seen: set[str] = set()
-        self._changed: set[tuple[str, str | None]] = set()
-        self._news = anyio.Event()
+        self._changed: set[_Change] = set()
+        self._something = anyio.Event()
         sessions.listeners.append(self._note)
 
     def register(self, server: Server[Any]) -> None:
         """Take over the resource methods of ``server``: the list changes, and so do the mime types."""
+        self.news.register(server)
         server.add_request_handler("resources/list", PaginatedRequestParams, self._list)
         server.add_request_handler("resources/templates/list", PaginatedRequestParams, self._templates)
         server.add_request_handler("resources/read", ReadResourceRequestParams, self._read)
@@ -106,45 +109,33 @@ class Resources:
         self._subscribed.pop(connection, None)
         self._peers.pop(connection, None)
 
-    async def publish(self, event: ServerEvent) -> None:
-        """Tell the listeners of the 2026-07-28 era."""
-        await self._bus.publish(event)
-
-    def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
-        """A listen stream began; the result ends it."""
-        stream = object()
-        self._listening.add(stream)
-        end = self._bus.subscribe(listener)
-
-        def unsubscribe() -> None:
-            self._listening.discard(stream)
-            end()
-
-        return unsubscribe
-
     async def publish_changes(self) -> NoReturn:
         """Tell subscribers what changed, each resource a few times a second at most; never returns."""
         while True:
-            await self._news.wait()
-            self._news = anyio.Event()
+            await self._something.wait()
+            self._something = anyio.Event()
             changed, self._changed = self._changed, set()
-            if any(handle not in self._seen for handle, _ in changed):
-                await self._publish_list()
-            self._seen |= {handle for handle, _ in changed}
-            for uri in dict.fromkeys(self._uris(changed)):
-                await self._publish_update(uri)
+            for user in {each.user for each in changed if each.handle not in self._seen}:
+                await self._publish_list(user)
+            self._seen |= {each.handle for each in changed}
+            for user, uri in dict.fromkeys(self._uris(changed)):
+                await self._publish_update(user, uri)
             await anyio.sleep(COALESCE_S)
 
     def _note(self, handle: str, cell_id: str | None) -> None:
-        if self._listening or self._subscribed or self._peers:
-            self._changed.add((handle, cell_id))
-            self._news.set()
+        try:
+            user = self._sessions.find(handle).principal
+        except UnknownSession:  # ended, or never begun
+            return
+        if self._subscribed or self._peers or self.news.has_listeners(user):
+            self._changed.add(_Change(user, handle, cell_id))
+            self._something.set()
         else:
             self._seen.add(handle)
 
-    def _uris(self, changed: Iterable[tuple[str, str | None]]) -> Iterator[str]:
-        for handle, cell_id in changed:
-            yield notebook_uri(handle)
+    def _uris(self, changed: Iterable["_Change"]) -> Iterator[tuple[str, str]]:
+        for user, handle, cell_id in changed:
+            yield user, notebook_uri(handle)
             if cell_id is None:
                 continue
             try:
@@ -153,20 +144,21 @@ class Resources:
                 outputs = session.notebook.cell(cell_id).get("outputs", [])
             except NotebookError:  # ended, or deleted, since
                 continue
-            yield from (output_uri(handle, cell_id, n) for n in range(len(outputs)))
+            yield from ((user, output_uri(handle, cell_id, n)) for n in range(len(outputs)))
 
-    async def _publish_update(self, uri: str) -> None:
-        await self.publish(ResourceUpdated(uri=uri))
-        for uris in list(self._subscribed.values()):
-            if uri in uris:
+    async def _publish_update(self, user: str, uri: str) -> None:
+        await self.news.tell(user, ResourceUpdated(uri=uri))
+        for connection, uris in list(self._subscribed.items()):
+            if uri in uris and connection.user == user:
                 with anyio.move_on_after(SLOW_CLIENT_S):
                     await uris[uri].send_resource_updated(uri)
 
-    async def _publish_list(self) -> None:
-        await self.publish(ResourcesListChanged())
-        for peer in list(self._peers.values()):
-            with anyio.move_on_after(SLOW_CLIENT_S):
-                await peer.send_resource_list_changed()
+    async def _publish_list(self, user: str) -> None:
+        await self.news.tell(user, ResourcesListChanged())
+        for connection, peer in list(self._peers.items()):
+            if connection.user == user:
+                with anyio.move_on_after(SLOW_CLIENT_S):
+                    await peer.send_resource_list_changed()
 
     async def _list(self, request: Request, params: PaginatedRequestParams) -> ListResourcesResult:
         self._remember(request)
@@ -232,7 +224,7 @@ def _listed(session: Session) -> Resource:
         uri=notebook_uri(session.handle),
         name=session.name,
         title=session.path.name if session.path is not None else session.name,
-        description=f"{cells} cells, {kernel} {session.state}",
+        description=f"{cells} cells, {kernel} {session.state}{f'. {session.death}' if session.death else ''}",
         mime_type="text/markdown",
     )
 
@@ -244,7 +236,7 @@ async def _notebook(uri: str, session: Session) -> Contents:
 
 
 def _markdown(session: Session, marks: dict[str, str]) -> str:
-    parts: list[str] = []
+    parts: list[str] = [f"> {session.death}\n"] if session.death else []
     room = NOTEBOOK_CHARS
     for position, cell in enumerate(list(session.notebook.cells)):
         part = cell_markdown(

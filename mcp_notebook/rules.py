@@ -4,13 +4,13 @@ Pure: it looks at a notebook and at what ran, and starts nothing.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from nbformat import NotebookNode
 from nbformat.notebooknode import from_dict
 
-from mcp_notebook.errors import BadRequest, UnknownCell
+from mcp_notebook.errors import BadRequest, LimitReached, UnknownCell
 from mcp_notebook.execution import Execution
 from mcp_notebook.kernels.base import KernelInfo
 from mcp_notebook.notebook import Notebook, revision
@@ -45,6 +45,16 @@ def check_execute(source: str | None, cell_id: str | None, after: str | None, ex
         raise BadRequest("`after` places a new cell: leave it out with `cell_id`, or move the cell with edit_cell.")
     if source is not None:
         check_source(source)
+
+
+def check_queue(pending: int, limit: int) -> None:
+    """Raises LimitReached: a cell more would be too many."""
+    if pending >= limit:
+        raise LimitReached(
+            f"{pending:,} cells of this session run or wait to run, which is the most ([limits] queue): nothing was"
+            " added. get_output(execution_id=..., wait_s=...) waits for one of them; control_kernel(action='restart')"
+            " ends them all."
+        )
 
 
 def check_source(source: str) -> None:
@@ -129,6 +139,28 @@ def plan(action: str, notebook: Notebook, ran: Mapping[str, Ran], stale_cells: M
         latest = max((each.lineage for each in done.values()), default=0)
         return sorted((i for i in done if done[i].lineage == latest), key=lambda i: done[i].place)
     raise BadRequest(f"There is no plan for {action!r}: dry_run goes with run_all, run_stale and rebuild.")
+
+
+def left_out(
+    notebook: Notebook, ran: Mapping[str, Ran], planned: Collection[str], ended: Mapping[str, str]
+) -> dict[str, str]:
+    """The ids of code cells that a rebuild does not run, and why. ``ended``: how the latest execution of each did."""
+    found: dict[str, str] = {}
+    for cell in notebook.cells:
+        cell_id = cell["id"]
+        if cell["cell_type"] != "code" or cell_id in planned:
+            continue
+        if not cell["source"].strip():
+            found[cell_id] = "it is empty"
+        elif not _runnable(cell):
+            found[cell_id] = "it has the tag skip-execution"
+        elif cell_id not in ran:
+            found[cell_id] = "it has not run in this session"
+        elif ran[cell_id].ok:
+            found[cell_id] = "it ran before the last restart"
+        else:
+            found[cell_id] = f"its latest run ended as {ended.get(cell_id, 'unknown')}"
+    return found
 
 
 def expected_to_fail(notebook: Notebook) -> frozenset[str]:

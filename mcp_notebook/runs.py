@@ -8,10 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
+import anyio.to_thread
 
+from mcp_notebook.comparing import Comparison, Taken
 from mcp_notebook.errors import BadRequest, UnknownExecution
 from mcp_notebook.execution import Execution
 from mcp_notebook.kernels.base import Tasks
+from mcp_notebook.outputs import Output
 from mcp_notebook.requests import Requests
 
 REMEMBERED = 20
@@ -37,6 +40,8 @@ class Run:
         self.action = action
         self.cell_ids = tuple(cell_ids)
         self.executions: list[Execution] = []
+        self.comparison = Comparison() if action == "rebuild" else None
+        """Of what the cells give with what they gave before."""
         self.finished = False
         self.stopped_by: Execution | None = None
         """The execution after which no more were started, if not all were."""
@@ -44,6 +49,8 @@ class Run:
         self._stopping = False
         self._taken = 0
         """How many of the cells were begun, or passed over."""
+        self._forgotten = 0
+        """How many have ended so long ago that no more is known of them."""
         self._step = anyio.Event()
 
     async def perform(self, start: StartCell) -> None:
@@ -80,6 +87,8 @@ class Run:
         if self._stops(execution):
             self.stopped_by = execution
             return True
+        if self.comparison is not None:
+            self.comparison.end(execution.cell_id, await taken(execution.outputs))
         return False
 
     def as_data(self) -> dict[str, Any]:
@@ -92,6 +101,7 @@ class Run:
             "taken": self._taken,
             "stopping": self._stopping,
             "finished": self.finished,
+            "compared": self.comparison.as_data() if self.comparison is not None else None,
         }
 
     @classmethod
@@ -102,10 +112,13 @@ class Run:
         executions: Sequence[Execution],
         on_step: "Callable[[Run], None]",
     ) -> "Run":
-        """What ``as_data`` of an earlier server said."""
+        """What ``as_data`` of an earlier server said; ``executions`` are those that are still known."""
         run = cls(data["action"], data["cell_ids"], frozenset(data["expected_to_fail"]), on_step)
         run.id, run.executions, run._taken = run_id, list(executions), data["taken"]
+        run._forgotten = len(data["executions"]) - len(executions)
         run.finished, run._stopping = data["finished"], data["stopping"]
+        if run.comparison is not None:
+            run.comparison = Comparison(data.get("compared"))
         if run.finished and executions and run._stops(executions[-1]):
             run.stopped_by = executions[-1]
         return run
@@ -124,14 +137,14 @@ class Run:
     @property
     def latest_line(self) -> str:
         """How far it is, and what the running cell printed last."""
-        ended = sum(execution.finished for execution in self.executions)
+        ended = self._forgotten + sum(execution.finished for execution in self.executions)
         now = next((execution for execution in self.executions if not execution.finished), None)
         line = now.latest_line if now is not None else ""
         return f"{ended} of {len(self.cell_ids)} cells done. {line}".rstrip()
 
     def summary(self) -> str:
         """One line: how many cells ran, and what stopped it."""
-        done = sum(execution.finished for execution in self.executions)
+        done = self._forgotten + sum(execution.finished for execution in self.executions)
         text = f"{self.action}: {done} of {len(self.cell_ids)} cells ran"
         if self.stopped_by is not None:
             how = "asked to stop" if self.stopped_by.status == "ok" else self.stopped_by.status
@@ -160,6 +173,11 @@ class Run:
         self._on_step(self)
         step, self._step = self._step, anyio.Event()
         step.set()
+
+
+async def taken(outputs: Sequence[Output]) -> Taken:
+    """What a cell gave, to be compared."""
+    return await anyio.to_thread.run_sync(Taken.of, list(outputs)) if outputs else Taken.of(())
 
 
 class Runs:

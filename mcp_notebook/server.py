@@ -85,7 +85,7 @@ async def open_server(settings: Settings, sessions: Sessions) -> AsyncIterator[M
         instructions=INSTRUCTIONS,
         tools=notebook_tools(settings, sessions),
         lifespan=lifespan,
-        subscriptions=resources,
+        subscriptions=resources.news,
         log_level="WARNING",
     )
     # A span for each message costs 0.1 ms, a third of a call's way through the SDK, and goes nowhere.

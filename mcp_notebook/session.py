@@ -6,15 +6,20 @@ It joins the document, the kernel and the executions. Which sessions there are, 
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import anyio
 import anyio.to_thread
+from anyio.abc import TaskStatus
 from nbformat import NotebookNode
 
 from mcp_notebook import files, rules
+from mcp_notebook.certificate import Certificate
 from mcp_notebook.choice import KernelChoice
+from mcp_notebook.deaths import BY_ACTION, Deaths
 from mcp_notebook.document import Document
 from mcp_notebook.errors import BadRequest, UnknownCell, UnknownExecution
 from mcp_notebook.execution import Execution
@@ -25,8 +30,10 @@ from mcp_notebook.kernels.base import Kernel, KernelInfo, Tasks
 from mcp_notebook.ledger import Ledger, Recalled
 from mcp_notebook.life import KernelLife, StartKernel
 from mcp_notebook.limit import OutputLimit
+from mcp_notebook.memory_limit import MemoryLimit
 from mcp_notebook.options import Saved, SessionOptions
 from mcp_notebook.questions import Declined
+from mcp_notebook.queue import Stopped
 from mcp_notebook.record import Record
 from mcp_notebook.requests import Requests
 from mcp_notebook.runs import Run, Runs
@@ -72,13 +79,16 @@ class Session(SessionRuns):
             on_begin=self._on_begin,
             on_end=self._on_end,
             on_late=lambda execution: self._record.show(execution),
+            certify=lambda *known: self._deaths.certify(*known),
             on_death=lambda: self._changed(None),
             on_sent=lambda execution, msg_id: self._ledger.sent(execution, msg_id, self._record.ran(execution)),
-            attend=lambda kernel, **told: answer_calls(self._runtime, options.policy, kernel, **told),
+            attend=self._attend,
         )
         host = SessionHost(options, self._life, self._ledger, self.as_data, self._on_late_call)
         self._runtime = Runtime(host, host)
         self._record = Record(self.notebook, options.directory, options.spill_over_chars, self._ledger.forgotten)
+        self._deaths = Deaths(self._record, self._ledger)
+        self._memory = MemoryLimit(options.memory_mb, lambda: self._life.running, self._deaths.stop)
         self._limit = OutputLimit(self._record, options.output_limit_bytes, options.spill_over_chars)
         self._requests: Requests[Execution | Run] = Requests(
             lambda request_id, digest, began: self._ledger.request(request_id, digest, began.id)
@@ -102,7 +112,7 @@ class Session(SessionRuns):
         self._document.directory = Path(recalled.facts["directory"])
         pending = await anyio.to_thread.run_sync(self._record.recall, recalled)
         for run_id, data in recalled.runs.items():
-            self._runs.recall(run_id, data, [self._record.find(each, None, None) for each in data["executions"]])
+            self._runs.recall(run_id, data, self._record.known(data["executions"]))
         for request_id, data in recalled.requests.items():
             with suppress(UnknownExecution):
                 began = self._begun(data["began"])
@@ -110,7 +120,9 @@ class Session(SessionRuns):
         for execution in pending:
             self._listen_to(execution)
         sent = [(each, recalled.executions[each.id].get("msg_id")) for each in pending]
-        self._life.adopt(kernel, kernel_facts["life"], kernel_facts["death"], sent)
+        lives = kernel is not None and kernel.exit is None
+        self._deaths.recall(kernel_facts, recalled.defined, lives=lives)
+        self._life.adopt(kernel, kernel_facts["life"], Certificate.from_data(kernel_facts["death"]), sent)
         self._changed(None)
 
     async def leave(self) -> None:
@@ -145,6 +157,7 @@ class Session(SessionRuns):
         rules.check_execute(source, cell_id, after, revision)
         if self._life.why_not:
             return self._not_run(cell_id)
+        rules.check_queue(len(self.pending), self._options.queue_limit)
         if cell_id is None:
             cell = self.notebook.add_cell(source or "", after=after)
         elif self.notebook.cell(cell_id)["cell_type"] != "code":
@@ -236,16 +249,22 @@ class Session(SessionRuns):
 
     async def kill(self) -> str:
         """End the kernel's process at once; the session stays, with a dead kernel."""
+        self._life.kernel()
+        self._deaths.stop(BY_ACTION)
         return await self._life.kill()
 
-    async def interrupt(self, execution_id: str | None = None) -> str:
-        """Stop the running cell, and with it a run of several; returns a sentence on what came of it."""
+    async def stop_running(self, execution_id: str | None = None) -> Stopped:
+        """Stop the running cell, and with it a run of several; or that one cell."""
         if execution_id is not None:
             return await self._life.interrupt(self.execution(execution_id))
         run = self._runs.active
         self._runs.stop_active()
-        said = await self._life.interrupt(None)
-        return f"{run.action} was stopped. {said}" if run is not None else said
+        stopped = await self._life.interrupt(None)
+        return replace(stopped, said=f"{run.action} was stopped. {stopped.said}") if run is not None else stopped
+
+    async def interrupt(self, execution_id: str | None = None) -> str:
+        """As ``stop_running``; returns the sentence on what came of it."""
+        return (await self.stop_running(execution_id)).said
 
     async def cancel(self, execution: Execution) -> None:
         """Take an execution out of the queue, or interrupt it; others are not touched."""
@@ -292,7 +311,7 @@ class Session(SessionRuns):
 
     def _describe(self, info: KernelInfo) -> None:
         self._choice.describe(info)
-        self._ledger.kernel(self._life.kernel().directory, self._life.number)
+        self._deaths.began(info, self._life.kernel().directory, self._life.number)
         self._ledger.metadata()
         self._changed(None)
 
@@ -313,11 +332,19 @@ class Session(SessionRuns):
     def _listen_to(self, execution: Execution) -> None:
         execution.on_change = lambda: self._on_output(execution)
 
+    async def _attend(self, kernel: Kernel, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._memory.watch, kernel)
+            await answer_calls(self._runtime, self._options.policy, kernel, task_status=task_status)
+
     def _on_begin(self, execution: Execution) -> None:
+        self._memory.begin()
         self._record.began(execution, self._life.number)
 
     def _on_end(self, execution: Execution) -> None:
         self._record.ended(execution, self._life.number)
+        if self._life.defined is not None:
+            self._deaths.learn(self._life.defined)
         self._ledger.ended(execution, self._record.ran(execution), self._cell_of(execution))
         if execution.status == "interrupted":
             self._runtime.interrupt(execution.made)
@@ -339,4 +366,4 @@ class Session(SessionRuns):
         if execution is self._life.running and self._limit.passed_by(execution):
             execution.note(self._limit.notice)
             execution.is_full = True
-            self._tasks.start_soon(self._life.interrupt, execution)
+            self._tasks.start_soon(self._life.cancel, execution)

@@ -7,7 +7,7 @@ from nbformat import NotebookNode
 from mcp_notebook import rules
 from mcp_notebook.errors import UnknownCell
 from mcp_notebook.execution import Execution
-from mcp_notebook.runs import RUN, Run, Runs
+from mcp_notebook.runs import RUN, Run, Runs, taken
 from mcp_notebook.session_view import SessionView
 
 
@@ -49,6 +49,10 @@ class SessionRuns(SessionView):
         """The ids of the cells that ``action`` would run, in its order."""
         return self._record.plan(action, self._life.number)
 
+    def left_out(self) -> dict[str, str]:
+        """The ids of the code cells that a rebuild would not run, and why."""
+        return self._record.left_out(self._life.number)
+
     def run(self, run_id: str) -> Run:
         """Raises UnknownExecution."""
         return self._runs.find(run_id)
@@ -76,12 +80,16 @@ class SessionRuns(SessionView):
         return await self._runs.begin(action, request_id, lambda: self.plan(action), failing, prepare)
 
     async def _start_planned(self, cell_id: str) -> Execution | None:
+        run = self._runs.active
+        comparison = run.comparison if run is not None else None
         try:
+            if comparison is not None:
+                comparison.begin(cell_id, await taken(self.notebook.cell(cell_id)["outputs"]))
             cell = self.notebook.cell(cell_id)
         except UnknownCell:
             return None  # deleted since the plan was made
         if self._life.why_not:
             return self._not_run(cell_id)
         execution = self._enqueue(cell)
-        execution.replay = self._runs.active is not None and self._runs.active.action == "rebuild"
+        execution.replay = comparison is not None
         return execution

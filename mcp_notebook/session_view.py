@@ -114,7 +114,7 @@ class SessionView:
 
     def status(self) -> dict[str, Any]:
         """The session and its kernel, as data."""
-        info = self.kernel_info
+        info, certificate = self.kernel_info, self._life.certificate
         return {
             "session": self.handle,
             "name": self.name,
@@ -125,5 +125,6 @@ class SessionView:
             "cells": len(self.notebook.cells),
             "pending": [execution.id for execution in self.pending],
             "death": self.death,
+            **({"certificate": certificate.as_data()} if certificate else {}),
             **({"kernel": info.as_data()} if info else {}),
         }

@@ -5,8 +5,6 @@ are those of the design's section on sessions. It knows no transport: who accept
 """
 
 import logging
-import re
-import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -31,7 +29,9 @@ from mcp_notebook.kernels.launch import sweep
 from mcp_notebook.leases import Connection, Leases
 from mcp_notebook.left import Left, find_left
 from mcp_notebook.life import StartKernel
+from mcp_notebook.naming import free_name, make_workspace, new_handle, workspace_in
 from mcp_notebook.options import LOCAL, OnChange, SessionOptions
+from mcp_notebook.quotas import Quotas
 from mcp_notebook.session import Session
 from mcp_notebook.settings import Settings
 from mcp_notebook.starting import starter
@@ -67,6 +67,7 @@ class Sessions:
         """Called with a session's handle and the id of a changed cell, None for the whole notebook."""
         self._sessions: dict[str, Session] = {}
         self._leases = Leases(settings.client_wait_s)
+        self._quotas = Quotas(settings.limits, self._sessions)
         self._changed = anyio.Event()
         self.calls = Calls()
         self._group: anyio.abc.TaskGroup
@@ -171,10 +172,14 @@ class Sessions:
             )
         return session
 
+    def usable_by(self, connection: Connection) -> list[Session]:
+        """Those that ``find`` finds for it, oldest first: all of its principal's."""
+        return [session for session in self._sessions.values() if session.principal == connection.user]
+
     def of(self, connection: Connection) -> list[Session]:
         """The connection's sessions, oldest first; all of its principal's, if it can hold none."""
         if connection.handles_only:
-            return [session for session in self._sessions.values() if session.principal == connection.user]
+            return self.usable_by(connection)
         return self._leases.of(connection, self._sessions.values())
 
     def all(self) -> list[Session]:
@@ -213,14 +218,7 @@ class Sessions:
 
     def _workspace(self, connection: Connection, chosen: str | Path | None = None) -> Path:
         root = (connection.workspace or self.settings.workspace).resolve()
-        if chosen is None:
-            return root
-        roots = [each.resolve() for each in connection.roots] or [root]
-        place = (root / Path(chosen).expanduser()).resolve()
-        if not any(place.is_relative_to(each) for each in roots) or not place.is_dir():
-            inside = " or ".join(map(str, roots))
-            raise FileRefused(f"{chosen} is not a directory inside the workspace {inside}: name one, or leave it out.")
-        return place
+        return root if chosen is None else workspace_in(root, chosen, connection.roots)
 
     def _named(self, connection: Connection, name: str | None, pair: files.Pair | None) -> Session | None:
         """The open session that the arguments mean, if there is one."""
@@ -234,7 +232,7 @@ class Sessions:
         if session is not None:
             free = self._leases.is_free(session) and session.principal == connection.user
             if not free and session not in self.of(connection):
-                raise _held(pair, session)
+                raise _held(pair, session, connection.user)
             self._leases.hold(session, connection)
         return session
 
@@ -266,13 +264,15 @@ class Sessions:
         self, connection: Connection, pair: files.Pair | None, name: str | None, kernel: str | None, place: Path
     ) -> Session:
         on_disk = None if pair is None else await anyio.to_thread.run_sync(files.read, pair)
-        await anyio.to_thread.run_sync(_make_workspace, place)
+        await anyio.to_thread.run_sync(make_workspace, place)
         # Somebody may have opened the same file since it was looked for; from here to its entry nothing waits.
         taken = self._named(connection, None, pair) if pair is not None else None
         if taken is not None:
             return taken
-        chosen = self._free_name(name or (pair.paths[0].stem if pair else "notebook"))
-        handle = f"{chosen}-{secrets.token_hex(8)}"
+        self._quotas.check_session(connection.user)
+        mine = {session.name for session in self._sessions.values() if session.principal == connection.user}
+        chosen = free_name(name or (pair.paths[0].stem if pair else "notebook"), mine)
+        handle = new_handle(chosen)
         directory = state.session_directory(self.settings.home, handle)
         options = replace(
             self._options(directory),
@@ -285,7 +285,7 @@ class Sessions:
             started=datetime.now(UTC).isoformat(timespec="microseconds"),  # the order of a successor
             check_free=partial(self._check_free, handle),
         )
-        session = Session(options, self._starter(handle, place, directory), self._tasks, on_disk)
+        session = Session(options, self._starter(options), self._tasks, on_disk)
         self._sessions[handle] = session
         self._count_changed()
         self._leases.hold(session, connection)
@@ -305,7 +305,7 @@ class Sessions:
         try:
             options = self._options(left.directory).of(left.recalled.facts)
             kernel = adopt(known(left.kernel), self._tasks) if left.kernel is not None else None
-            start = self._starter(options.handle, options.workspace, left.directory)
+            start = self._starter(options)
             session = Session(options, start, self._tasks, left.recalled.on_disk, left.recalled)
             await session.go_on(left.recalled, kernel)
             state.own(left.directory)
@@ -320,11 +320,12 @@ class Sessions:
         self._count_changed()
 
     async def _stop_unused(self) -> None:
-        """End what nobody has used for long, saved first."""
+        """End what nobody has used for long, and what runs nothing, saved first."""
         while True:
-            await anyio.sleep(UNUSED_LOOK_S)
+            await anyio.sleep(min(UNUSED_LOOK_S, self.settings.limits.idle_s))
             for session in self.all():
-                if self.is_held(session) or time.time() - session.last_used < self.settings.unused_stop_s:
+                unused = time.time() - session.last_used >= self.settings.limits.idle_s
+                if not unused or session.state == "busy" or self.is_held(session):
                     continue
                 try:
                     await session.save()
@@ -334,9 +335,10 @@ class Sessions:
                 await self.end(session)
 
     def _check_free(self, handle: str, pair: files.Pair) -> None:
+        mine = self._sessions.get(handle)
         for other in self._sessions.values():
-            if other.handle != handle and other.has(pair):
-                raise _held(pair, other)
+            if other is not mine and other.has(pair):
+                raise _held(pair, other, mine.principal if mine is not None else "")
 
     def _options(self, directory: Path) -> SessionOptions:
         return SessionOptions(
@@ -345,7 +347,9 @@ class Sessions:
             workspace=self.settings.workspace,
             directory=directory,
             spill_over_chars=self.settings.spill_over_chars,
-            output_limit_bytes=self.settings.output_limit_bytes,
+            queue_limit=self.settings.limits.queue,
+            output_limit_bytes=self.settings.limits.output_bytes,
+            memory_mb=self.settings.limits.memory_mb,
             outlives_server=self._keeper is not None,
             on_change=self._tell,
             policy=self.settings.runtime,
@@ -353,20 +357,16 @@ class Sessions:
             check_free=partial(self._check_free, directory.name),
         )
 
-    def _starter(self, handle: str, place: Path, logs: Path) -> StartKernel:
-        return starter(self.settings, self._keeper, partial(self._client_environment, handle), place, logs)
+    def _starter(self, options: SessionOptions) -> StartKernel:
+        environment_of = partial(self._client_environment, options.handle)
+        start = starter(self.settings, self._keeper, environment_of, options.workspace, options.directory)
+        return self._quotas.limited(options.handle, options.principal, start)
 
     def _client_environment(self, handle: str) -> Mapping[str, str]:
         """Of the client that uses the session; the server's own where none does, or it sent none."""
         session = self._sessions.get(handle)
         user = self._leases.connection_of(session) if session is not None else None
         return (user and user.environment) or self.settings.environment
-
-    def _free_name(self, wanted: str) -> str:
-        base = re.sub(r"[^a-z0-9]+", "-", wanted.lower()).strip("-")[:40] or "notebook"
-        taken = {session.name for session in self._sessions.values()}
-        names = (base, *(f"{base}-{number}" for number in range(2, len(taken) + 3)))
-        return next(name for name in names if name not in taken)
 
     def _listed(self, connection: Connection) -> str:
         mine = ", ".join(f"{session.handle} ({session.state})" for session in self.of(connection))
@@ -380,14 +380,10 @@ class Sessions:
                 logger.exception("A listener failed on a change of %s", handle)
 
 
-def _make_workspace(place: Path) -> None:
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise FileRefused(f"The workspace {place} cannot be made ({exc.strerror}): name another one.") from exc
-
-
-def _held(pair: files.Pair, session: Session) -> FileRefused:
+def _held(pair: files.Pair, session: Session, principal: str) -> FileRefused:
+    """Of another principal's session nothing is told."""
+    if session.principal != principal:
+        return FileRefused(f"{pair.name} cannot be opened or written here: work on a copy.")
     return FileRefused(f"{pair.name} is open in another session, {session.name!r}: work on a copy.")
 
 

@@ -12,14 +12,23 @@ from pathlib import Path
 from typing import Any
 
 from mcp_notebook import relay
+from mcp_notebook.auth import Auth
 from mcp_notebook.errors import NotebookError
+from mcp_notebook.limits import Limits
 from mcp_notebook.policy import Policy
 
 DEFAULT_WAIT_S = 45.0
 LONGEST_WAIT_S = 3600.0
 INTERNAL = ("home", "sockets", "environment", "names_workspace")
 """Not for the file."""
-_KINDS = {bool: "true or false", int: "a whole number above 0", float: "a number above 0"}
+TABLES: tuple[type[Any], ...] = (Policy, Limits, Auth)
+"""Kinds of settings that are tables of their own."""
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number above 0",
+    int | None: "a whole number above 0",
+    float: "a number above 0",
+}
 
 
 class BadSettings(NotebookError):
@@ -48,10 +57,6 @@ class Settings:
     start_timeout_s: float = 60.0
     spill_over_chars: int = 1_000_000
     """Text of one output beyond this goes to a file; the document keeps head and tail."""
-    output_limit_bytes: int = 1 << 30
-    """All spilled output of a session; beyond it the cell is interrupted."""
-    unused_stop_s: float = 7 * 24 * 3600.0
-    """A session that no client used for so long is saved and ended."""
     client_wait_s: float = 120.0
     """After a restart of the server, the sessions of clients that were connected wait so long for them."""
     idle_exit_s: float = 60.0
@@ -59,7 +64,7 @@ class Settings:
     answer_chars: int = 20_000
     """Text per tool result; never over 60 KB on the wire."""
     http_roots: tuple[str, ...] = ()
-    """Directories below which a session over HTTP may choose its workspace; none: ``workspace`` alone."""
+    """Below these a session over HTTP may choose its workspace; `{principal}` stands for whose it is."""
     http_idle_s: float = 1800.0
     """An MCP session over HTTP ends when it has made no request for so long; its kernels live on."""
     forges: tuple[str, ...] = ()
@@ -71,6 +76,10 @@ class Settings:
     """Entries ``HOST=TOKEN``, for forges whose token is not in the client's environment."""
     runtime: Policy = field(default_factory=Policy)
     """What code in cells may ask of its host: a table of its own."""
+    limits: Limits = field(default_factory=Limits)
+    """How much a principal, a session and a request may take: a table of its own."""
+    auth: Auth = field(default_factory=Auth)
+    """Whose JSON web tokens are accepted over HTTP: a table of its own."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What kernels inherit, before withholding."""
     env_pass: tuple[str, ...] = ()
@@ -135,26 +144,26 @@ def _chosen(path: Path, table: str, known: Mapping[str, Any], raw: Mapping[str, 
     for name, value in raw.items():
         if name not in known:
             raise BadSettings(f"{path} sets {table + name!r}, which is not a setting. Known: {', '.join(known)}.")
-        if known[name] is Policy and isinstance(value, dict):
-            choices = {f.name: f.type for f in fields(Policy)}
-            chosen[name] = _policy(path, _chosen(path, f"{name}.", choices, value))
+        if known[name] in TABLES and isinstance(value, dict):
+            chosen[name] = _table(path, name, known[name], value)
         else:
             chosen[name] = _checked(path, table + name, known[name], value)
     return chosen
 
 
-def _policy(path: Path, chosen: dict[str, Any]) -> Policy:
+def _table(path: Path, name: str, kind: type[Any], raw: Mapping[str, Any]) -> Any:
+    chosen = _chosen(path, f"{name}.", {f.name: f.type for f in fields(kind)}, raw)
     try:
-        return Policy(**chosen)
+        return kind(**chosen)
     except ValueError as exc:
-        raise BadSettings(f"{path}: in [runtime], {exc}.") from exc
+        raise BadSettings(f"{path}: in [{name}], {exc}.") from exc
 
 
 def _checked(path: Path, name: str, wanted: Any, value: Any) -> Any:
     match wanted, value:
         case type(), bool() if wanted is bool:
             return value
-        case type(), int() if wanted is int and not isinstance(value, bool) and value > 0:
+        case _, int() if wanted in (int, int | None) and not isinstance(value, bool) and value > 0:
             return value
         case type(), int() | float() if wanted is float and not isinstance(value, bool) and value > 0:
             return float(value)
@@ -162,7 +171,7 @@ def _checked(path: Path, name: str, wanted: Any, value: Any) -> Any:
             return tuple(value)
         case _, str() if wanted is Path or "str" in str(wanted):
             return value
-    if wanted is Policy:
+    if wanted in TABLES:
         raise BadSettings(f"{path}: {name} is a table: write its settings below a line `[{name}]`.")
     kind = "a list of texts" if "tuple" in str(wanted) else _KINDS.get(wanted, "a text")
     raise BadSettings(f"{path}: {name} has a value of the wrong kind ({value!r}); it takes {kind}.")

@@ -1,18 +1,15 @@
-"""The secret that opens the HTTP listener: a file of the state directory that its user alone can read."""
+"""The secret that opens the HTTP listener for its own user: a file of the state directory that he alone can read."""
 
-import contextlib
-import errno
-import os
 import re
 import secrets
-import stat
 from pathlib import Path
 
+from mcp_notebook import secret_files
 from mcp_notebook.errors import ListenerRefused
 
 FILE = "http-token"
+REMEDY = "remove it, and the next start makes a new one."
 _BYTES = 32
-_LONGEST_FILE = 4096
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{32,}")
 
 
@@ -28,7 +25,7 @@ def token(home: Path) -> str:
     except FileNotFoundError:
         pass
     try:
-        _make(path)
+        secret_files.make(path, f"{secrets.token_urlsafe(_BYTES)}\n")
         return _read(path)
     except OSError as exc:
         raise ListenerRefused(
@@ -37,46 +34,7 @@ def token(home: Path) -> str:
 
 
 def _read(path: Path) -> str:
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise
-    except OSError as exc:
-        what = "is a symbolic link" if exc.errno in (errno.ELOOP, errno.EMLINK) else f"cannot be read ({exc.strerror})"
-        raise _refused(path, what) from exc
-    try:
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode):
-            raise _refused(path, "is no regular file")
-        if found.st_uid != os.geteuid():
-            raise _refused(path, "belongs to another user")
-        if found.st_mode & 0o077:
-            raise _refused(path, f"is open to others (mode {stat.S_IMODE(found.st_mode):04o})")
-        text = os.read(file, _LONGEST_FILE).decode("ascii", "replace").strip()
-    finally:
-        os.close(file)
+    text = secret_files.read(path, REMEDY).strip()
     if not _TOKEN.fullmatch(text):
-        raise _refused(path, "holds no token")
+        raise secret_files.refused(path, "holds no token", REMEDY)
     return text
-
-
-def _make(path: Path) -> None:
-    """Whole at once: a half-written one never has the name, and the first one with it stays."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{FILE}-{secrets.token_hex(8)}")
-    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        os.fchmod(file, 0o600)
-        os.write(file, f"{secrets.token_urlsafe(_BYTES)}\n".encode())
-        os.fsync(file)
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        os.close(file)
-        draft.unlink()
-
-
-def _refused(path: Path, what: str) -> ListenerRefused:
-    return ListenerRefused(
-        f"The token for HTTP must be your secret, and {path} {what}: remove it, and the next start makes a new one."
-    )

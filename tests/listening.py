@@ -13,7 +13,8 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server import MCPServer
 
-from mcp_notebook.http import Verify, only, serve_http
+from mcp_notebook.admission import Verify, only
+from mcp_notebook.http import serve_http
 from mcp_notebook.sessions import Connection
 from mcp_notebook.settings import Settings
 
@@ -102,18 +103,31 @@ class Speaker:
     @asynccontextmanager
     async def calling(self, tool: str, **arguments: Any) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         """The messages that answer a call, as they come; leaving closes the connection."""
-        modern = "Mcp-Session-Id" not in self._headers
+        async with self._streaming("tools/call", tool, {"name": tool, "arguments": arguments}) as messages:
+            yield messages
+
+    @asynccontextmanager
+    async def listening(self, wanted: dict[str, Any]) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        """The news that a listen stream of the 2026-07-28 era brings; leaving ends it."""
+        async with self._streaming("subscriptions/listen", None, {"notifications": wanted}) as messages:
+            yield messages
+
+    @asynccontextmanager
+    async def _streaming(
+        self, method: str, name: str | None, params: dict[str, Any]
+    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         meta: dict[str, Any] = {"progressToken": "p"}
         headers = dict(self._headers)
-        if modern:
+        if "Mcp-Session-Id" not in headers:
             meta |= {
                 "io.modelcontextprotocol/protocolVersion": MODERN,
                 "io.modelcontextprotocol/clientCapabilities": {},
             }
-            headers |= {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": tool}
-        body = self.body("tools/call", {"name": tool, "arguments": arguments, "_meta": meta})
+            headers |= {"MCP-Protocol-Version": MODERN, "Mcp-Method": method}
+            headers |= {"Mcp-Name": name} if name is not None else {}
+        body = self.body(method, params | {"_meta": meta})
         async with self.http.stream("POST", self.url, headers=headers, json=body) as response:
-            assert response.status_code in (200, 503), await response.aread()
+            assert response.status_code in (200, 401, 503), await response.aread()
             messages = _messages(response)
             try:
                 yield messages

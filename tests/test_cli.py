@@ -183,6 +183,13 @@ def test_settings_that_are_no_text_are_named(tmp_path: Path) -> None:
     [
         ("wait_x = 3", "sets 'wait_x', which is not a setting. Known: workspace"),
         ('wait_s = "long"', "wait_s has a value of the wrong kind ('long'); it takes a number above 0."),
+        ("limits = 3", "limits is a table: write its settings below a line `[limits]`."),
+        ("[limits]\nmemory = 3", "sets 'limits.memory', which is not a setting. Known:"),
+        (
+            "[limits]\nmemory_mb = 0",
+            "limits.memory_mb has a value of the wrong kind (0); it takes a whole number above 0",
+        ),
+        ('[limits]\nmemory_mb = "4 GB"', "limits.memory_mb has a value of the wrong kind"),
         ("runtime = 3", "runtime is a table: write its settings below a line `[runtime]`."),
         ("[runtime]\nbudge = 3", "sets 'runtime.budge', which is not a setting. Known: calls"),
         ('[runtime]\nbudget = "many"', "runtime.budget has a value of the wrong kind"),

@@ -1,11 +1,13 @@
 """control_kernel: what stays, what is lost, and what is said of it."""
 
 import json
+import re
 from functools import partial
 
 import anyio
 import pytest
 from mcp import Client
+from mcp_types import TextResourceContents
 
 from tests.calls import call, refused, run, status, structured, value
 from tests.conftest import ERAS
@@ -76,6 +78,75 @@ async def test_rebuild_replays_what_had_succeeded(client: Client) -> None:
     assert "rebuild" in dead
     await call(client, "control_kernel", action="rebuild")
     assert (await run(client, "a + b")).endswith("3")
+
+
+async def test_a_rebuild_says_which_results_differ(client: Client) -> None:
+    """By cell and in a few words; what changes by itself does not count, and failures are named."""
+    await run(client, "import os, time\nprint(object(), 'at', time.strftime('%H:%M:%S'))")
+    pid = value(await run(client, "x = 1\nos.getpid()"), "cell")
+    once = value(await run(client, "open('once', 'x').close()"), "cell")
+    behind = value(await run(client, "behind = x"), "cell")
+    await call(client, "control_kernel", action="kill")
+    text = await call(client, "control_kernel", action="rebuild")
+    assert f"3 of 4 cells ran; stopped at cell {once} (error)" in text
+    assert "1 of 2 results differ from before." in text
+    assert f"cell={pid}: line 1 was '" in text
+    assert behind not in text
+    await run(client, "os.remove('once')")
+    text = await call(client, "control_kernel", action="rebuild")
+    assert "stopped" not in text
+    assert (await run(client, "behind")).endswith("1")
+
+
+async def test_the_plan_of_a_rebuild_tells_what_is_left_out(client: Client) -> None:
+    """And why, cell by cell."""
+    await run(client, "before = 1")
+    await call(client, "control_kernel", action="restart")
+    done = value(await run(client, "done = 1\ndone"), "cell")
+    await run(client, "1 / 0")
+    await run(client, "exit()")
+    await call(client, "edit_cell", edit_mode="insert", source="never")
+    await call(client, "edit_cell", edit_mode="insert", source="")
+    await call(client, "edit_cell", edit_mode="insert", source="# Text", cell_type="markdown")
+    plan = await call(client, "control_kernel", action="rebuild", dry_run=True)
+    assert plan.splitlines()[:3] == [
+        "rebuild would run 1 cell. Nothing was done.",
+        f"#1 cell={done} done = 1 ...",
+        "Left out:",
+    ]
+    reasons = [re.sub(r"#(\d) cell=\w+", r"#\1", line) for line in plan.splitlines()[3:]]
+    assert reasons == [
+        "#0 it ran before the last restart",
+        "#2 its latest run ended as error",
+        "#3 its latest run ended as dead",
+        "#4 it has not run in this session",
+        "#5 it is empty",
+    ]
+    assert "1 of 1 cells ran" in await call(client, "control_kernel", action="rebuild")
+
+
+@both_eras
+async def test_a_dead_kernel_is_told_wherever_one_looks(client: Client) -> None:
+    """In the document, the list of sessions, the resource, the status, the session that is opened again."""
+    await call(client, "open_session", name="mortal")
+    await run(client, "lost = 1")
+    await run(client, "import os; os._exit(5)")
+    said = "ended with exit code 5"
+    for tool, arguments in {
+        "read_notebook": {},
+        "list_sessions": {},
+        "open_session": {"name": "mortal"},
+        "control_kernel": {"action": "status"},
+        "inspect_variables": {},
+    }.items():
+        text = await call(client, tool, **arguments)
+        assert said in text, text
+        assert "lost" in text
+    (listed,) = (await client.list_resources()).resources
+    assert said in str(listed.description)
+    (contents,) = (await client.read_resource(listed.uri)).contents
+    assert isinstance(contents, TextResourceContents)
+    assert contents.text.startswith(f"> The kernel's process {said}")
 
 
 @both_eras

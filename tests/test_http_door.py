@@ -4,8 +4,9 @@ import httpx2
 import pytest
 from mcp.server import MCPServer
 
+from mcp_notebook.admission import Admission, only
 from mcp_notebook.errors import ListenerRefused
-from mcp_notebook.http import only, serve_http
+from mcp_notebook.http import serve_http
 from mcp_notebook.sessions import Connection
 from mcp_notebook.settings import Settings
 from tests.listening import HANDSHAKE, TOKEN, listening
@@ -87,8 +88,9 @@ async def test_a_port_that_is_taken_is_said(server: MCPServer[Connection], setti
 async def test_a_session_is_its_principals(server: MCPServer[Connection], settings: Settings) -> None:
     """Another principal finds neither the MCP session nor the notebook: as if there were none."""
 
-    async def verify(token: str) -> str | None:
-        return {"a": "alice", "b": "bob"}.get(token)
+    async def verify(token: str) -> Admission | None:
+        name = {"a": "alice", "b": "bob"}.get(token)
+        return None if name is None else Admission(name)
 
     async with (
         listening(server, settings, verify=verify) as http,

@@ -8,6 +8,7 @@ import nbformat
 import pytest
 
 from mcp_notebook.errors import BadRequest
+from mcp_notebook.limits import Limits
 from mcp_notebook.sessions import Sessions
 from mcp_notebook.settings import Settings
 from mcp_notebook.state import SESSIONS
@@ -35,12 +36,12 @@ async def test_long_output_goes_to_a_file_and_stays_whole(settings: Settings) ->
 
 async def test_output_beyond_the_sessions_limit_ends_the_cell(settings: Settings) -> None:
     """It is interrupted and says why; the next cell runs."""
-    small = replace(settings, spill_over_chars=1000, output_limit_bytes=50_000)
+    small = replace(settings, spill_over_chars=1000, limits=Limits(output_bytes=50_000))
     async with alone(small) as session:
         job = await ran(session, "while True: print('x' * 100)")
         assert job.status == "interrupted"
-        assert "output_limit_bytes" in text_of(job)
-        assert text_of(job).count("output_limit_bytes") == 1
+        assert "output_bytes" in text_of(job)
+        assert text_of(job).count("output_bytes") == 1
         short = await ran(session, "print('short', flush=True)\nfor _ in range(10**6): pass\nprint('end')")
         assert (short.status, text_of(short)) == ("ok", "short\nend\n")
         assert (await ran(session, "print('x' * 2000)\nwhile True: pass")).status == "interrupted"
@@ -49,7 +50,7 @@ async def test_output_beyond_the_sessions_limit_ends_the_cell(settings: Settings
 @pytest.mark.parametrize("again", ["delete", "rerun"])
 async def test_room_is_made_by_deleting_or_rerunning_a_cell(settings: Settings, again: str) -> None:
     """A session that was full can print much again."""
-    small = replace(settings, spill_over_chars=1000, output_limit_bytes=50_000)
+    small = replace(settings, spill_over_chars=1000, limits=Limits(output_bytes=50_000))
     async with alone(small) as session:
         full = await ran(session, "print('x' * 40_000)")
         assert (await ran(session, "print('y' * 40_000)\nwhile True: pass")).status == "interrupted"
@@ -60,21 +61,21 @@ async def test_room_is_made_by_deleting_or_rerunning_a_cell(settings: Settings, 
         else:
             await ran(session, "'short'", cell_id=full.cell_id)
         more = await ran(session, "print('z' * 40_000)")
-        assert (more.status, "output_limit_bytes" in text_of(more)) == ("ok", False)
+        assert (more.status, "output_bytes" in text_of(more)) == ("ok", False)
 
 
 async def test_images_and_other_data_count_as_output_too(settings: Settings) -> None:
     """A cell that shows for ever is stopped as one that prints for ever is."""
-    small = replace(settings, spill_over_chars=1000, output_limit_bytes=50_000)
+    small = replace(settings, spill_over_chars=1000, limits=Limits(output_bytes=50_000))
     async with alone(small) as session:
         job = await ran(session, "while True: display({'text/html': '<p>' * 1000}, raw=True)")
         assert job.status == "interrupted"
-        assert "output_limit_bytes" in text_of(job)
+        assert "output_bytes" in text_of(job)
 
 
 async def test_a_cell_that_clears_its_output_leaves_no_files(settings: Settings) -> None:
     """The long texts that it took back are gone from the disk, and do not count."""
-    small = replace(settings, spill_over_chars=1000, output_limit_bytes=50_000)
+    small = replace(settings, spill_over_chars=1000, limits=Limits(output_bytes=50_000))
     async with alone(small) as session:
         source = (
             "from IPython.display import clear_output\n"
@@ -198,7 +199,7 @@ async def test_what_a_cell_proposes_as_the_next_is_told(sessions: Sessions) -> N
 
 async def test_code_that_takes_no_interrupt_fills_no_disk(settings: Settings) -> None:
     """What it prints beyond the limit is not kept."""
-    small = replace(settings, spill_over_chars=1000, output_limit_bytes=50_000)
+    small = replace(settings, spill_over_chars=1000, limits=Limits(output_bytes=50_000))
     async with alone(small) as session:
         swallow = "    try:\n        print('x' * 1000, flush=True)\n    except BaseException:\n        pass\n"
         job = await ran(session, f"for n in range(3000):\n{swallow}")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemons import Client, User, text_of, user
+from mcp_notebook.record import FORGOTTEN_AFTER, REMEMBERED
+from tests.daemons import Client, User, text_of, user, wait_until
 
 COUNTING = "import time\nfor i in range(20):\n    print('line', i, flush=True); time.sleep(0.1)\nn += 1\nn"
 
@@ -153,6 +154,24 @@ def test_a_kernel_that_died_meanwhile(somebody: User) -> None:
     assert client.call("execute_cell", source="n").splitlines()[-1] == "1"
 
 
+def test_a_run_whose_executions_are_long_forgotten(somebody: User) -> None:
+    """Its session is taken over all the same, and what was rebuilt is told as before."""
+    client = opened(somebody)
+    run = re.search(r"r-[0-9a-f]{8}", client.call("control_kernel", action="rebuild", wait_s=0))
+    assert run
+    before = client.call("get_output", execution_id=run[0], wait_s=20)
+    assert "1 of 1 cells ran" in before
+    cell = cell_of(client.call("execute_cell", source="n += 1"))
+    first = client.call("read_notebook").split("cell=")[1].split()[0]
+    once_more = {"name": "execute_cell", "arguments": {"cell_id": first, "wait_s": 0}}
+    for _ in range(REMEMBERED + FORGOTTEN_AFTER):
+        client.request("tools/call", once_more)
+    client.call("execute_cell", cell_id=cell)
+    client = again(somebody, client)
+    assert client.call("execute_cell", source="n").splitlines()[-1] == "2"
+    assert "1 of 1 cells ran" in client.call("get_output", execution_id=run[0])
+
+
 def test_long_output_is_still_paged(somebody: User) -> None:
     """What was spilled to the state directory is searched by the next server."""
     client = opened(somebody)
@@ -187,3 +206,16 @@ def test_a_server_killed_while_it_started_a_kernel_leaves_no_orphan(somebody: Us
     assert "ok" in client.call("execute_cell", source="1")
     kernels = [each for each in somebody.processes() if "kernel.json" in " ".join(each.cmdline())]
     assert len(kernels) == 1
+
+
+def test_the_processes_of_a_cell_that_goes_on_are_known(somebody: User, tmp_path: Path) -> None:
+    """The next server can tell them from those of earlier cells, of which a server lives."""
+    client = opened(somebody)
+    client.call("execute_cell", source="import os, subprocess; server = subprocess.Popen(['sleep', '600'])")
+    stuck = f"os.system('touch {tmp_path}/begun; exec sleep 600')"
+    client.call("execute_cell", source=stuck, wait_s=0)
+    wait_until((tmp_path / "begun").exists)
+    client = again(somebody, client)
+    answer = client.call("control_kernel", action="interrupt")
+    assert answer.startswith("Interrupted by SIGINT to what it had started, "), answer
+    assert "None" in client.call("execute_cell", source="print(server.poll()); server.kill()")

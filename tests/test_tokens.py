@@ -63,3 +63,10 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "http-token", 0o600)
     with pytest.raises(ListenerRefused, match="no regular file"):
         token(tmp_path)
+
+
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    """However it came there."""
+    (tmp_path / "http-token").mkdir(0o700)
+    with pytest.raises(ListenerRefused, match="no regular file"):
+        token(tmp_path)

@@ -97,6 +97,6 @@ def known(kept: KeptKernel) -> Kept:
         described.is_python,
         described.lean,
         described.interrupt_mode,
-        KeptProcess.adopt(kept.identity, kept.record),
+        KeptProcess.adopt(kept.identity, kept.record, described.oom_kills),
         kept.directory,
     )

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import anyio
 
+from mcp_notebook.kernels.born import Born, Moment
 from mcp_notebook.outputs import Message
 
 OnMessage = Callable[[Message], None]
@@ -94,7 +95,9 @@ class Exit:
     code: int | None = None
     signal: int | None = None
     peak_memory_bytes: int | None = field(default=None, compare=False)
-    """The most that the process, or a child that it waited for, had resident; of kept kernels only."""
+    """The most that the process, or a child that it waited for, had resident; None where nobody waited for it."""
+    oom_kills: int | None = field(default=None, compare=False)
+    """How many processes of this machine the system killed since the kernel was started because memory ran out."""
 
     def __str__(self) -> str:
         if self.signal is not None:
@@ -102,6 +105,23 @@ class Exit:
         if self.code is not None:
             return f"ended with exit code {self.code}"
         return "ended, cause unknown"
+
+
+@dataclass(frozen=True)
+class Defined:
+    """The user's variables in a kernel, as it told them last."""
+
+    names: tuple[str, ...] = ()
+    """Those that were defined last; not all, where there are many."""
+    total: int = 0
+
+    @classmethod
+    def from_data(cls, data: Any) -> "Defined | None":
+        """What the kernel's half tells, or ``asdict`` gave; None where it tells nothing."""
+        match data:
+            case {"names": list(names), "total": int(total)}:
+                return cls(tuple(map(str, names)), total)
+        return None
 
 
 class Process(Protocol):
@@ -140,6 +160,10 @@ class Kernel(Protocol):
     @property
     def exit(self) -> Exit | None:
         """How it ended, or None while it lives."""
+
+    @property
+    def defined(self) -> Defined | None:
+        """The user's variables at the end of the latest cell that changed them; None while it has told nothing."""
 
     async def execute(
         self,
@@ -181,6 +205,19 @@ class Kernel(Protocol):
 
     async def interrupt(self) -> None:
         """Ask the running code to stop: SIGINT to the kernel's own process, nothing else."""
+
+    async def stop_cell(self, *, force: bool) -> str:
+        """End the ``await`` in which the running execution is stuck, or leave an interrupt for its code.
+
+        It reaches this execution and no later one. Returns what was done, in the words of ``hermes_runtime.awaits``;
+        ``force`` where the code goes on after an interrupt has reached it.
+
+        Raises:
+            KernelError: this kernel cannot; also KernelDied.
+        """
+
+    async def born(self, since: Moment, until: Moment | None = None, *, orphans: bool = False) -> list[Born]:
+        """The processes that were started by what ran in it meanwhile, as ``born.born_since`` has it."""
 
     async def settle(self) -> None:
         """Return when no interrupt sent before can reach what is executed next."""

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import anyio.to_thread
 from mcp_notebook.errors import KernelStartFailed
 from mcp_notebook.identity import ProcessId
 from mcp_notebook.kernels.base import Exit
+from mcp_notebook.kernels.ending import exit_by_descriptor, exit_of_zombie, oom_kills, oom_kills_since
 from mcp_notebook.kernels.launch import private_directory
 from mcp_notebook.kernels.process import (
     KILL_WITHIN_S,
@@ -27,7 +29,6 @@ from mcp_notebook.kernels.process import (
     kill_group,
     last_lines,
     not_started,
-    wait_for_end,
 )
 
 SCRIPT = Path(__file__).with_name("keeper.py")
@@ -37,6 +38,10 @@ ANSWERS_WITHIN_S = 10.0
 AGAIN_S = 0.01
 LOOK_AGAIN_S = 0.1
 RECORDED_WITHIN_S = 0.5
+ORPHANED_WITHIN_S = 0.05
+"""The same where nobody may be there who writes it."""
+INIT = 1
+"""Becomes the parent of a kernel whose keeper was killed."""
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """What an interpreter may need to run at all; the keeper has nothing else of the server's environment."""
 
@@ -44,29 +49,37 @@ PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 class KeptProcess:
     """A process that the keeper waits for: see ``process.Process``."""
 
-    def __init__(self, identity: ProcessId, record: Path) -> None:
+    def __init__(self, identity: ProcessId, record: Path, oom_kills: int | None) -> None:
+        """``oom_kills`` is what ``ending.oom_kills`` gave when it was started."""
         self.identity = identity
+        self._oom_kills = oom_kills
         self.pid = identity.pid
         self.exit: Exit | None = None
         self.dead = anyio.Event()
         self._record = record
 
     @classmethod
-    def adopt(cls, identity: ProcessId, record: Path) -> "KeptProcess":
+    def adopt(cls, identity: ProcessId, record: Path, oom_kills: int | None = None) -> "KeptProcess":
         """One that was started earlier, perhaps by another server; ``exit`` is known at once where it is gone."""
-        process = cls(identity, record)
+        process = cls(identity, record, oom_kills)
         if not identity.is_alive():
-            process._end(read_exit(record, identity) or Exit())
+            process._end(read_exit(record, identity) or exit_of_zombie(identity.pid) or Exit())
         return process
 
     async def watch(self) -> None:
         """Wait for its end; run it in a task that lives as long as the kernel."""
-        if self.exit is None:
-            parent = self.identity.parent()
-            if not await self._wait_by_descriptor():
-                while self.identity.is_alive():  # noqa: ASYNC110 - nothing tells of it
-                    await anyio.sleep(LOOK_AGAIN_S)
-            self._end(await self._recorded(parent))
+        if self.exit is not None:
+            return
+        parent, descriptor = self.identity.parent(), self.identity.open_descriptor()
+        try:
+            if descriptor is not None:
+                await anyio.wait_readable(descriptor)
+            while self.identity.is_alive():  # noqa: ASYNC110 - nothing else tells of it
+                await anyio.sleep(LOOK_AGAIN_S)
+            self._end(await self._recorded(parent, descriptor))
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
 
     def send_signal(self, number: int) -> None:
         """To this process alone, not to its group: servers that earlier cells started live on."""
@@ -86,27 +99,22 @@ class KeptProcess:
         self._record.unlink(missing_ok=True)
 
     def _end(self, how: Exit) -> None:
-        self.exit = how
+        self.exit = replace(how, oom_kills=oom_kills_since(self._oom_kills))
         self.dead.set()
 
-    async def _wait_by_descriptor(self) -> bool:
-        descriptor = self.identity.open_descriptor()
-        if descriptor is None:
-            return False
-        await wait_for_end(descriptor)
-        return True
-
-    async def _recorded(self, parent: ProcessId | None) -> Exit:
-        """How it ended; the keeper, its parent, needs a moment to write it."""
-        with anyio.move_on_after(RECORDED_WITHIN_S):
-            while True:
-                orphaned = parent is not None and not parent.is_alive()
-                if (how := read_exit(self._record, self.identity)) is not None:
-                    return how
-                if orphaned:
-                    break
-                await anyio.sleep(AGAIN_S)
-        return Exit()
+    async def _recorded(self, parent: ProcessId | None, descriptor: int | None) -> Exit:
+        """How it ended; the keeper, its parent, needs a moment to write it. Without a keeper the system may tell."""
+        known = None
+        began = anyio.current_time()
+        while True:
+            if (how := read_exit(self._record, self.identity)) is not None:
+                return how
+            orphaned = parent is not None and (parent.pid == INIT or not parent.is_alive())
+            known = known or exit_by_descriptor(descriptor) or (exit_of_zombie(self.pid) if orphaned else None)
+            patience_s = ORPHANED_WITHIN_S if known or orphaned else RECORDED_WITHIN_S
+            if (known and orphaned) or anyio.current_time() - began > patience_s:
+                return known or Exit()
+            await anyio.sleep(AGAIN_S)
 
 
 def read_exit(record: Path, identity: ProcessId) -> Exit | None:
@@ -155,11 +163,12 @@ class Keeper:
             "environment": {_plain(name): _plain(value) for name, value in environment.items()},
             **{name: _plain(str(path.absolute())) for name, path in paths.items()},
         }
+        oom = oom_kills()
         async with self._lock:
             identity, why = await anyio.to_thread.run_sync(self._start, asked)
         if identity is None:
             raise not_started(argv[0], log, why)
-        return KeptProcess(identity, record)
+        return KeptProcess(identity, record, oom)
 
     async def hello(self) -> dict[str, Any]:
         """What the keeper says of itself; it is started when there is none. Raises KernelStartFailed."""

@@ -29,6 +29,8 @@ class Description:
     interrupt_mode: str
     withheld: tuple[str, ...]
     log: Path
+    oom_kills: int | None = None
+    """Of this machine, when the kernel was started."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import anyio
 import anyio.to_thread
 
 from mcp_notebook.errors import KernelDied, KernelError
-from mcp_notebook.kernels.base import Exit, KernelInfo, OnInput, OnMessage, OnSent, Process, Reply
+from mcp_notebook.kernels import born
+from mcp_notebook.kernels.base import Defined, Exit, KernelInfo, OnInput, OnMessage, OnSent, Process, Reply
 from mcp_notebook.kernels.conversation import NO_ANSWER, Conversation
 from mcp_notebook.kernels.launch import FINDER, RUNTIME, runtime_sources
 from mcp_notebook.kernels.request import Held, Request, ignore_input, ignore_message
@@ -49,8 +51,13 @@ class LocalKernel:
         self._lean = lean
         self._interrupt_mode = interrupt_mode
         self.info = info
+        self.defined: Defined | None = None
         self._ready = anyio.Event()
         self._interrupted = False
+        self._running: str | None = None
+        """The id of the request that is the running execution."""
+        self._family = frozenset({process.pid})
+        """The processes that the kernel consists of."""
         self._has_half = False
         self._half_known = anyio.Event()
         self._conversation: Conversation
@@ -85,7 +92,7 @@ class LocalKernel:
         }
         metadata = {"cellId": cell_id} if cell_id else {}
         request = Request(on_message, on_input)
-        msg_id = self._conversation.new_id()
+        self._running = msg_id = self._conversation.new_id()
         if on_sent is not None:
             on_sent(msg_id)
         self._conversation.send("shell", "execute_request", asked, metadata=metadata, msg_id=msg_id)
@@ -93,12 +100,14 @@ class LocalKernel:
         try:
             await request.done.wait()
         finally:
+            self._running = None
             self._conversation.end()
         return self._reply(request)
 
     async def resume(self, msg_id: str, *, on_message: OnMessage, on_input: OnInput) -> Reply:
         self._check_alive()
         request = Request(on_message, on_input, held=Held() if self._is_python else None, is_resumed=True)
+        self._running = msg_id
         self._conversation.begin(msg_id, request)
         try:
             await self._half_known.wait()
@@ -106,6 +115,7 @@ class LocalKernel:
                 await self._conversation.subscribed.wait()
             caveat = await follow(self._conversation, msg_id, request, has_half=self._has_half)
         finally:
+            self._running = None
             self._conversation.end()
         return self._reply(request, caveat)
 
@@ -114,12 +124,13 @@ class LocalKernel:
         if request.reply is None:
             self._check_alive()
             return Reply("unknown", {}, missing, caveat=caveat)
-        content = request.reply["content"]
+        content, ours = request.reply["content"], request.reply["metadata"].get("mcp_notebook", {})
+        self.defined = Defined.from_data(ours.get("defined")) or self.defined
         return Reply(
             status=str(content.get("status", "error")),
             content=content,
             missing=missing,
-            interrupted=request.reply["metadata"].get("mcp_notebook", {}).get("interrupted"),
+            interrupted=ours.get("interrupted"),
             date=str(request.reply["header"].get("date", "")),
             caveat=caveat,
         )
@@ -138,6 +149,18 @@ class LocalKernel:
             self._conversation.send("control", "interrupt_request", {})
         else:
             self._process.send_signal(signal.SIGINT)
+
+    async def stop_cell(self, *, force: bool) -> str:
+        if self._running is None:
+            return "over"
+        self._interrupted = True
+        return str(await self.ask("stop", {"msg_id": self._running, "force": force}))
+
+    async def born(
+        self, since: born.Moment, until: born.Moment | None = None, *, orphans: bool = False
+    ) -> list[born.Born]:
+        find = partial(born.born_since, self._process.pid, since, until, self._family, orphans=orphans)
+        return await anyio.to_thread.run_sync(find)
 
     async def settle(self) -> None:
         if not self._interrupted:
@@ -215,6 +238,8 @@ class LocalKernel:
             if not self._lean:
                 await self._send_half(ASK_WITHIN_S)
             self._has_half = True
+        else:
+            self._family = await anyio.to_thread.run_sync(born.family, self._process.pid)
         language = info.get("language_info", {})
         self.info = replace(
             self.info,
@@ -255,7 +280,9 @@ class LocalKernel:
 
     async def _hello(self, within_s: float | None, request: Request | None = None) -> None:
         hello = {"call": "hello"}
-        await self._conversation.ask("mcp_notebook_request", hello, within_s=within_s, request=request)
+        answer = await self._conversation.ask("mcp_notebook_request", hello, within_s=within_s, request=request)
+        told = answer["content"].get("value") or {}
+        self.defined = Defined.from_data(told.get("defined")) or self.defined
 
     async def _send_half(self, within_s: float | None) -> None:
         finder, sources = await anyio.to_thread.run_sync(lambda: (FINDER.read_text("utf-8"), runtime_sources()))

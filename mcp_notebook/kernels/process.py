@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import anyio.to_thread
 
 from mcp_notebook.errors import KernelStartFailed
 from mcp_notebook.kernels.base import Exit
+from mcp_notebook.kernels.ending import exit_of, oom_kills, oom_kills_since, peak_bytes
 
 KILL_WITHIN_S = 5.0
 WATCHED_BY_THREADS = 10_000
@@ -26,13 +29,16 @@ class KernelProcess:
         self.pid = popen.pid
         self.exit: Exit | None = None
         self.dead = anyio.Event()
+        self._reaped: Exit | None = None
+        self._oom_kills = oom_kills()
+        self._ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        """Before a child becomes the program it has what we have, and that counts."""
 
     async def watch(self) -> None:
         """Wait for the end of the process; run it in a task that lives as long as the kernel."""
         if not await self._wait_by_descriptor():
-            await anyio.to_thread.run_sync(self._popen.wait, abandon_on_cancel=True, limiter=_watchers())
-        code = self._popen.wait()
-        self.exit = Exit(signal=-code) if code < 0 else Exit(code=code)
+            await anyio.to_thread.run_sync(self._reap, abandon_on_cancel=True, limiter=_watchers())
+        self.exit = replace(self._reap(), oom_kills=oom_kills_since(self._oom_kills))
         self.dead.set()
 
     def send_signal(self, number: int) -> None:
@@ -50,6 +56,20 @@ class KernelProcess:
         self.send_signal(signal.SIGKILL)
         with anyio.move_on_after(KILL_WITHIN_S, shield=True):
             await self.dead.wait()
+
+    def _reap(self) -> Exit:
+        """Wait for it, if nobody has."""
+        if self._reaped is None:
+            try:
+                _, status, usage = os.wait4(self.pid, 0)
+            except ChildProcessError:  # ``send_signal`` looked first
+                code = self._popen.wait()
+                self._reaped = Exit(signal=-code) if code < 0 else Exit(code=code)
+            else:
+                self._popen.returncode = os.waitstatus_to_exitcode(status)
+                peak = peak_bytes(usage.ru_maxrss) if usage.ru_maxrss > self._ours else None
+                self._reaped = exit_of(status, peak)
+        return self._reaped
 
     async def _wait_by_descriptor(self) -> bool:
         """False where there are no process descriptors, or none is left."""

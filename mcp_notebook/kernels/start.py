@@ -10,6 +10,7 @@ import anyio.to_thread
 
 from mcp_notebook.errors import KernelError, KernelStartFailed
 from mcp_notebook.kernels.base import KernelInfo, Process, Tasks, notes_on
+from mcp_notebook.kernels.ending import oom_kills
 from mcp_notebook.kernels.keeping import Keeper
 from mcp_notebook.kernels.kept import Description, describe, discard
 from mcp_notebook.kernels.launch import Plan, kernel_directory, plan_kernel, supports_curve, write_connection
@@ -130,4 +131,5 @@ def _description(plan: Plan, withheld: tuple[str, ...], log: Path) -> Descriptio
         interrupt_mode=plan.interrupt_mode,
         withheld=withheld,
         log=log,
+        oom_kills=oom_kills(),
     )

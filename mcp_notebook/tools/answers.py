@@ -15,12 +15,13 @@ from mcp_notebook.session import Session
 from mcp_notebook.tools.tool import Call
 
 PROMPT_CHARS = 300
+DIFFERENCES_TOLD = 50
 MUCH_TEXT_CHARS = 100_000
 """From here on rendering takes milliseconds, which other sessions should not wait for."""
 
 
-async def execution_blocks(call: Call, session: Session, execution: Execution) -> list[ContentBlock]:
-    """Header, outputs within the budget, and the next step where there is one."""
+async def execution_blocks(call: Call, session: Session, execution: Execution, *, said: str = "") -> list[ContentBlock]:
+    """Header, outputs within the budget, and the next step where there is one; first of all what is ``said``."""
     outputs = execution.outputs
     draw = partial(
         render,
@@ -30,9 +31,9 @@ async def execution_blocks(call: Call, session: Session, execution: Execution) -
         more=f"The rest: {next_call(call, session, 'get_output', execution_id=execution.id)}",
     )
     blocks = await anyio.to_thread.run_sync(draw) if is_heavy(outputs) else draw()
-    if closing := next_steps(call, session, execution):
+    if closing := next_steps(call, session, execution, said):
         blocks.append(TextContent(text="\n".join(closing)))
-    return blocks
+    return [TextContent(text=said), *blocks] if said else blocks
 
 
 def execution_header(execution: Execution) -> str:
@@ -47,9 +48,9 @@ def execution_header(execution: Execution) -> str:
     )
 
 
-def next_steps(call: Call, session: Session, execution: Execution) -> list[str]:
-    """Sentences behind the outputs: why it ended, what to call, what the session has to say."""
-    steps = [*execution.losses, *([execution.message] if execution.message else [])]
+def next_steps(call: Call, session: Session, execution: Execution, said: str = "") -> list[str]:
+    """Sentences behind the outputs: why it ended, what to call, what the session has to say; not what was said."""
+    steps = [*execution.losses, *([] if execution.message in said else [execution.message])]
     asking = _asking(session, execution)
     if asking is not None:
         steps.append(asks_for_input(call, session, asking))
@@ -62,7 +63,7 @@ def next_steps(call: Call, session: Session, execution: Execution) -> list[str]:
 
 def run_blocks(call: Call, session: Session, run: Run) -> list[ContentBlock]:
     """How far a run of several cells came, and what to call next."""
-    lines = [run.summary()]
+    lines = [run.summary(), *_compared(session, run)]
     if run.stopped_by is not None:
         lines.append(f"{next_call(call, session, 'get_output', execution_id=run.stopped_by.id)} shows why.")
     elif not run.finished:
@@ -73,6 +74,17 @@ def run_blocks(call: Call, session: Session, run: Run) -> list[ContentBlock]:
         stop = next_call(call, session, "control_kernel", action="interrupt")
         lines.append(f"It goes on by itself until a cell fails. {wait} waits for it; {stop} stops it.")
     return [TextContent(text="\n".join([*lines, *session.take_notes()]))]
+
+
+def _compared(session: Session, run: Run) -> list[str]:
+    """What a rebuild gave beside what there was before."""
+    if run.comparison is None or not (said := str(run.comparison)):
+        return []
+    there = {cell["id"]: f"#{position} " for position, cell in enumerate(session.notebook.cells)}
+    differences = list(run.comparison.differences.items())
+    lines = [f"{there.get(cell_id, '')}cell={cell_id}: {how}" for cell_id, how in differences[:DIFFERENCES_TOLD]]
+    more = len(differences) - len(lines)
+    return [said, *lines, *([f"and {more:,} more"] if more > 0 else [])]
 
 
 def next_call(call: Call, session: Session, tool: str, **arguments: object) -> str:

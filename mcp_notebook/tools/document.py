@@ -109,7 +109,7 @@ async def read_notebook(
     text = await with_progress(call, "reading", lambda: _text(call, live.notebook, live.marks(), cells, outputs))
     where = live.path.name if live.path is not None else f"{live.name} (not saved yet)"
     title = f"{where}: {_count(live.notebook)}, session={live.handle}, kernel {live.state}"
-    return "\n".join([title, *notes, "", text])
+    return "\n".join([title, *([live.death] if live.death else []), *notes, "", text])
 
 
 async def save_notebook(

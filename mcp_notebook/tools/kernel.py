@@ -20,6 +20,7 @@ Action = Literal["interrupt", "kill", "restart", "rebuild", "run_all", "run_stal
 RUNS = ("rebuild", "run_all", "run_stale")
 EXECUTION_ACTIONS = ("interrupt", "answer")
 STALE_NAMED = 20
+LINE_CHARS = 60
 
 
 async def control_kernel(
@@ -39,13 +40,15 @@ async def control_kernel(
 ) -> list[ContentBlock]:
     """Act on the session's kernel.
 
-    - `interrupt` stops the running cell; variables stay, queued cells go on. Says how it was stopped.
+    - `interrupt` stops the running cell; variables stay, queued cells go on. Says how it was stopped, and shows
+      what the cell had printed. What the cell had started ends with it; what earlier cells started lives.
     - `answer` gives the line `text` to a cell that waits in input().
     - `status`: is it alive, busy, which executions are queued, which cells are stale.
     - `run_all` runs every code cell in document order, `run_stale` only those whose outputs no longer match
       the code; both stop at the first error.
     - `restart` gives a fresh kernel, all variables are lost, the notebook stays.
-    - `rebuild` restarts and replays the cells that had succeeded, in the order in which they ran.
+    - `rebuild` restarts and replays the cells that had succeeded, in the order in which they ran; says which
+      results differ from before.
     - `kill` ends the kernel's process at once, for when an interrupt does not help.
     - `shutdown` ends the kernel in good order; the notebook stays and can be read and saved.
 
@@ -61,7 +64,9 @@ async def control_kernel(
         return _said(live, shortened(_plan(live, action), call.settings.answer_chars))
     if action in RUNS:
         return await _run(call, live, action, request_id, wait_s)
-    return _said(live, await with_progress(call, action, lambda: _done(live, action, execution_id)))
+    if action == "interrupt":
+        return await _interrupt(call, live, execution_id)
+    return _said(live, await with_progress(call, action, lambda: _done(live, action)))
 
 
 def _check(
@@ -79,10 +84,16 @@ def _check(
         raise BadRequest(f"dry_run goes with {', '.join(RUNS)}, not with {action!r}. Nothing was done.")
 
 
-async def _done(session: Session, action: Action, execution_id: str | None) -> str:
+async def _interrupt(call: Call, session: Session, execution_id: str | None) -> list[ContentBlock]:
+    """What came of it, and what the cell gave so far."""
+    stopped = await with_progress(call, "interrupting", lambda: session.stop_running(execution_id))
+    if stopped.execution is None:
+        return _said(session, stopped.said)
+    return await execution_blocks(call, session, stopped.execution, said=stopped.said)
+
+
+async def _done(session: Session, action: Action) -> str:
     match action:
-        case "interrupt":
-            return await session.interrupt(execution_id)
         case "kill":
             return await session.kill()
         case "restart":
@@ -120,12 +131,22 @@ async def _run(
 
 
 def _plan(session: Session, action: Action) -> str:
-    cells = session.plan(action)
-    if not cells:
-        return f"{action} would run no cell. Nothing was done."
+    cells, left_out = session.plan(action), session.left_out() if action == "rebuild" else {}
     count = "1 cell" if len(cells) == 1 else f"{len(cells):,} cells in this order"
-    listed = "\n".join(f"#{session.notebook.position(cell)} cell={cell}" for cell in cells)
-    return f"{action} would run {count}. Nothing was done.\n{listed}"
+    head = f"{action} would run {count if cells else 'no cell'}. Nothing was done."
+    lines = [_cell_line(session, cell_id, _first_line(session, cell_id)) for cell_id in cells]
+    if left_out:
+        lines += ["Left out:", *(_cell_line(session, cell_id, why) for cell_id, why in left_out.items())]
+    return "\n".join([head, *lines])
+
+
+def _cell_line(session: Session, cell_id: str, text: str) -> str:
+    return f"#{session.notebook.position(cell_id)} cell={cell_id} {text}"
+
+
+def _first_line(session: Session, cell_id: str) -> str:
+    first, *more = session.notebook.cell(cell_id)["source"].strip().splitlines()
+    return first if len(first) <= LINE_CHARS and not more else f"{first[:LINE_CHARS]} ..."
 
 
 def _waiting(session: Session) -> Execution:

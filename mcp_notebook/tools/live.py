@@ -65,6 +65,8 @@ class SessionSummary:
     started: str
     cells: int
     queued_or_running: int
+    death: str | None
+    """How its kernel died, and what to do; None while it lives."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ async def open_session(
         workspace=str(session.workspace),
         cells=len(session.notebook.cells),
         kernel=_kernel(session),
-        notes=[*opened.notes, *session.take_notes()],
+        notes=[*([session.death] if session.death else []), *opened.notes, *session.take_notes()],
     )
 
 
@@ -200,8 +202,8 @@ async def list_sessions(call: Call) -> SessionList:
 
     For each session: the handle to pass as `session`, its name, its state (idle, busy, waiting_for_input,
     starting, dead, shutdown), notebook file, workspace, kernel, when it was started, the number of cells,
-    and how many executions are queued or running. Starts nothing. Call it when a call was refused because
-    there are two or more sessions, or because a handle is not known.
+    how many executions are queued or running, and of a dead kernel how it died. Starts nothing. Call it
+    when a call was refused because there are two or more sessions, or because a handle is not known.
     """
     await call.sessions.resume(call.connection)
     return SessionList(sessions=[_summary(session) for session in call.sessions.of(call.connection)])
@@ -218,6 +220,7 @@ def _summary(session: Session) -> SessionSummary:
         started=session.started,
         cells=len(session.notebook.cells),
         queued_or_running=len(session.pending),
+        death=session.death,
     )
 
 

@@ -9,7 +9,18 @@ from types import FrameType
 
 import anyio
 
-from tests.bench import big_notebook, crowd, long_output, memory, relay, report, round_trip, runtime_calls, start
+from tests.bench import (
+    big_notebook,
+    certificate,
+    crowd,
+    long_output,
+    memory,
+    relay,
+    report,
+    round_trip,
+    runtime_calls,
+    start,
+)
 from tests.bench.figure import Figure, table
 from tests.bench.machine import load
 from tests.bench.place import Place, make_place
@@ -19,6 +30,7 @@ GROUPS: dict[str, Callable[[Place], Awaitable[list[Figure]]]] = {
     "start": start.measure,
     "relay": relay.measure,
     "runtime_calls": runtime_calls.measure,
+    "certificate": certificate.measure,
     "long_output": long_output.measure,
     "crowd": crowd.measure,
     "memory": memory.measure,

@@ -43,6 +43,14 @@ class RawMcp:
         """Wait for a cell that nothing else is waited for with, and return the text of its answer."""
         return _checked(self._answer(request_id))
 
+    def answer(self, request_id: int) -> str:
+        """The text of its answer, whatever came of the cell."""
+        return "\n".join(block.get("text", "") for block in self._answer(request_id)["content"])
+
+    def control(self, action: str) -> str:
+        """What ``control_kernel`` says to an action."""
+        return self.answer(self._call("control_kernel", action=action))
+
     def run(self, source: str, sessions: Sequence[str], cells: int) -> None:
         """So many cells in each session, all sessions at once: the next is sent when one is answered."""
         waiting = {self.begin(source, session): (session, cells - 1) for session in sessions}

@@ -3,6 +3,8 @@
 import fcntl
 import json
 import os
+import platform
+import re
 import select
 import socket
 import subprocess
@@ -18,6 +20,9 @@ from tests.kernels.cells import WITHIN_S
 
 IDLE_S = 0.3
 """So long a keeper stays that nobody needs: a test waits for the end of it."""
+
+SYSTEM_TELLS_ENDS = sys.platform == "linux" and tuple(map(int, re.findall(r"\d+", platform.release())[:2])) >= (6, 15)
+"""Whether how a process ended can be had without its parent."""
 
 
 class Talk:

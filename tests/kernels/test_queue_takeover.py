@@ -42,7 +42,7 @@ async def taken_over(settings: Settings, source: str) -> AsyncIterator[Queue]:
         async with adopted(server.facts) as kernel, anyio.create_task_group() as tasks:
             begun: list[Execution] = []
             sent: list[tuple[Execution, str]] = []
-            queue = ExecutionQueue(begun.append, lambda _: None, lambda _: None, lambda *each: sent.append(each))
+            queue = ExecutionQueue(tasks, begun.append, lambda _: None, lambda _: None, lambda *each: sent.append(each))
             first = execution(source, "e-earlier")
             first.resumed(7, 100.0)
             queue.adopt(first, server.facts["msg_id"])

@@ -1,8 +1,9 @@
 """A program with an MCP client in it, told on its stdin what to call: ``python -m tests.reliability.client WHERE``.
 
-One JSON object per line in both directions. ``{"do": "connect"}`` begins a connection, anew if there was one;
-``{"do": "call", "tool": ..., "arguments": ...}`` calls a tool, beside the calls that are under way. Each answer
-has the ``id`` of what it answers, and ``text`` and ``is_error``, or ``failed``.
+One JSON object per line in both directions. ``{"do": "connect"}`` begins a connection, anew if there was one, and
+``disconnect`` ends it; ``{"do": "call", "tool": ..., "arguments": ...}`` calls a tool, beside the calls that are under
+way, and ``{"do": "cancel", "call": ID}`` cancels such a call. Each answer has the ``id`` of what it answers, and
+``text`` and ``is_error``, or ``failed``.
 """
 
 import json
@@ -47,6 +48,8 @@ class Program:
         self._tasks = tasks
         self._client: Client | None = None
         self._connection = anyio.CancelScope()
+        self._ended = anyio.Event()
+        self._calls: dict[int, anyio.CancelScope] = {}
 
     async def obey(self, asked: dict[str, Any]) -> None:
         """Start with it; the answer comes when it does."""
@@ -54,10 +57,17 @@ class Program:
             self._connection.cancel()
             self._connection = anyio.CancelScope()
             self._tasks.start_soon(self._connect, asked["id"], self._connection)
+        elif asked["do"] == "disconnect":
+            self._connection.cancel()
+            self._tasks.start_soon(self._tell_end, asked["id"])
+        elif asked["do"] == "cancel":
+            self._calls[asked["call"]].cancel()
+            say(id=asked["id"], text="cancelled")
         else:
             self._tasks.start_soon(self._call, asked)
 
     async def _connect(self, number: int, scope: anyio.CancelScope) -> None:
+        self._ended = ended = anyio.Event()
         try:
             with scope:
                 async with connected(self._where) as self._client:
@@ -65,15 +75,24 @@ class Program:
                     await anyio.sleep_forever()
         except Exception as exc:
             say(id=number, failed=repr(exc))
+        finally:
+            ended.set()
+
+    async def _tell_end(self, number: int) -> None:
+        await self._ended.wait()
+        say(id=number, text="disconnected")
 
     async def _call(self, asked: dict[str, Any]) -> None:
+        scope = self._calls[asked["id"]] = anyio.CancelScope()
         try:
-            assert self._client is not None
-            result = await self._client.call_tool(asked["tool"], asked["arguments"])
+            with scope:
+                assert self._client is not None
+                result = await self._client.call_tool(asked["tool"], asked["arguments"])
+                say(id=asked["id"], text=text_of(result), is_error=result.is_error)
         except Exception as exc:
             say(id=asked["id"], failed=repr(exc))
-        else:
-            say(id=asked["id"], text=text_of(result), is_error=result.is_error)
+        if scope.cancelled_caught:
+            say(id=asked["id"], failed="cancelled")
 
 
 def say(**answer: Any) -> None:

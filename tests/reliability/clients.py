@@ -41,6 +41,14 @@ class Program:
         """Begin a connection, in place of the one before. Raises NoAnswer."""
         self.answer(self._say(do="connect"))
 
+    def disconnect(self) -> None:
+        """End the connection, as a client that is done with it. Raises NoAnswer."""
+        self.answer(self._say(do="disconnect"))
+
+    def cancel(self, number: int) -> None:
+        """Cancel the call that ``begin`` began. Raises NoAnswer."""
+        self.answer(self._say(do="cancel", call=number))
+
     def begin(self, tool: str, **arguments: Any) -> int:
         """Call it, and wait for the answer another time."""
         return self._say(do="call", tool=tool, arguments=arguments)

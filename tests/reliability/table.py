@@ -1,4 +1,4 @@
-"""The table of docs/reliability.md: who was killed where, and what was there afterwards."""
+"""The tables of docs/reliability.md: who was killed where, and what was there afterwards; what interrupts a cell."""
 
 from tests.environments import REPOSITORY
 from tests.reliability.desk import COLUMNS, ERAS, MOMENTS
@@ -7,7 +7,8 @@ from tests.reliability.trial import cancels
 from tests.reliability.victims import CASES
 
 PAGE = REPOSITORY / "docs" / "reliability.md"
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+KILLS, INTERRUPTS = "table", "interrupts"
+"""How the page marks them."""
 ALL, ALL_BUT_THE_REST, NO_RELAY = "all", "all, see (1)", "no relay"
 
 
@@ -27,15 +28,21 @@ def table(found: Found) -> str:
     return "\n".join(lines)
 
 
-def on_page() -> str:
+def on_page(which: str = KILLS) -> str:
     """What the page says."""
-    return PAGE.read_text().partition(BEGIN)[2].partition(END)[0].strip()
+    begin, end = _marks(which)
+    return PAGE.read_text().partition(begin)[2].partition(end)[0].strip()
 
 
-def put_on_page(text: str) -> None:
+def put_on_page(text: str, which: str = KILLS) -> None:
     """Replace what the page says."""
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}")
+    begin, end = _marks(which)
+    before, _, rest = PAGE.read_text().partition(begin)
+    PAGE.write_text(f"{before}{begin}\n\n{text}\n\n{end}{rest.partition(end)[2]}")
+
+
+def _marks(which: str) -> tuple[str, str]:
+    return f"<!-- {which}: begin -->", f"<!-- {which}: end -->"
 
 
 def _cell(lost: dict[str, str], cancelled: bool) -> str:
