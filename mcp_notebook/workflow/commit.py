@@ -71,7 +71,7 @@ class Committed:
         else:
             first = "Nothing to commit: the files are there as they are here."
         sent = (f"{self.branch} is pushed to {self.remote}.",) if self.is_pushed else ()
-        return " ".join((first, *sent, *self.notes))
+        return " ".join((first, *sent, *self.notes)).encode(errors="replace").decode()  # names may be no UTF-8
 
 
 async def commit(wanted: Wanted, *, environment: Mapping[str, str], find_secrets: FindSecrets) -> Committed:

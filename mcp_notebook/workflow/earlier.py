@@ -6,6 +6,7 @@ in them, and would be undone by committing them there.
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import anyio.to_thread
 
@@ -16,6 +17,8 @@ from mcp_notebook.workflow.places import ROOM
 from mcp_notebook.workflow.repository import NOTHING_DONE, Repository
 
 _FILE = "committed.json"
+_MOST_VERSIONS = 20
+_MOST_BRANCHES = 200
 
 
 async def refuse_to_revert(repository: Repository, branch: str, wanted: Entries, there: Entries) -> None:
@@ -24,11 +27,11 @@ async def refuse_to_revert(repository: Repository, branch: str, wanted: Entries,
     base = await git.maybe("merge-base", "HEAD", f"refs/heads/{branch}")
     names = tuple(wanted)
     common = await entries.in_tree(git, base, names) if base else dict.fromkeys(names)
-    ours = _remembered(repository).get(branch, {})
+    ours = _remembered(repository.common / ROOM / _FILE).get(branch, {})
     foreign = [
         name
         for name in names
-        if there[name] not in (common[name], wanted[name]) and _blob(there, name) != ours.get(name)
+        if there[name] not in (common[name], wanted[name]) and _blob(there, name) not in ours.get(name, ())
     ]
     if foreign:
         raise CommitRefused(
@@ -39,24 +42,28 @@ async def refuse_to_revert(repository: Repository, branch: str, wanted: Entries,
 
 
 async def remember(repository: Repository, branch: str, made: Entries) -> None:
-    """That these are the files as we commit them there."""
-    await anyio.to_thread.run_sync(_write, repository, branch, made)
+    """That these are the files as we commit them there, or try to."""
+    await anyio.to_thread.run_sync(_write, repository.common / ROOM / _FILE, branch, made)
 
 
-def _write(repository: Repository, branch: str, made: Entries) -> None:
-    known = _remembered(repository)
-    known[branch] = {**known.get(branch, {}), **{name: blob for name in made if (blob := _blob(made, name))}}
-    draft = repository.common / ROOM / f".{_FILE}"
-    draft.write_text(json.dumps(known))
-    draft.replace(draft.with_name(_FILE))
+def _write(path: Path, branch: str, made: Entries) -> None:
+    known = _remembered(path)
+    blobs = known.pop(branch, {})
+    for name in made:
+        if (blob := _blob(made, name)) is not None:
+            blobs[name] = [*blobs.get(name, ()), blob][-_MOST_VERSIONS:]
+    latest = [*known.items(), (branch, blobs)][-_MOST_BRANCHES:]
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(json.dumps(dict(latest)))
+    draft.replace(path)
 
 
-def _remembered(repository: Repository) -> dict[str, dict[str, str]]:
+def _remembered(path: Path) -> dict[str, dict[str, list[str]]]:
     try:
-        found = json.loads((repository.common / ROOM / _FILE).read_text())
-    except (OSError, ValueError):
+        found = json.loads(path.read_text())
+        return {branch: {name: list(blobs) for name, blobs in of.items()} for branch, of in found.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
         return {}
-    return {branch: dict(blobs) for branch, blobs in found.items()} if isinstance(found, dict) else {}
 
 
 def _blob(found: Mapping[str, entries.Entry | None], name: str) -> str | None:

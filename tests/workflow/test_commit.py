@@ -175,6 +175,14 @@ async def test_odd_names_are_names(work: Work) -> None:
         assert set(done.files) == {f"{name}.ipynb", f"{name}.py"}
 
 
+async def test_a_name_that_is_no_text_is_a_name(work: Work) -> None:
+    """Bytes that are no UTF-8, as old file systems have them."""
+    name = b"caf\xe9.py".decode(errors="surrogateescape")
+    done = await work.commit([work.write(name, "# %%\nx = 1\n")])
+    assert done.files == (name,)
+    assert "Committed caf?.py" in done.summary
+
+
 async def test_line_ends_and_filters_of_the_repository_hold(work: Work) -> None:
     """What git does to the file on its way in, it does to ours."""
     work.write(".gitattributes", "*.py text eol=crlf\n")

@@ -165,6 +165,20 @@ async def test_a_hook_that_fails_stops_the_commit(work: Work, name: str, branch:
     assert work.git("branch", "--format=%(refname:short)") == "main"
 
 
+async def test_a_commit_that_failed_is_not_taken_for_foreign_work(work: Work) -> None:
+    """A branch that has our first version still takes the third, where the second was refused."""
+    paths = work.notebook("a", "x = 1")
+    await work.commit(paths, branch="other")
+    work.hook("pre-commit", "exit 1")
+    work.notebook("a", "x = 2")
+    with pytest.raises(CommitRefused):
+        await work.commit(paths, branch="other")
+    work.hook("pre-commit", "exit 0")
+    work.notebook("a", "x = 3")
+    done = await work.commit(paths, branch="other")
+    assert "x = 3" in work.committed("a.py", str(done.commit))
+
+
 @pytest.mark.parametrize("branch", [None, "other"])
 async def test_hooks_see_what_git_shows_them(work: Work, branch: str | None) -> None:
     """The branch, the staged files without outputs, and the message, which they may change."""
@@ -254,7 +268,6 @@ async def test_a_commit_that_is_killed_loses_nothing(work: Work, branch: str) ->
     killed.wait()
     os.killpg(git, signal.SIGKILL)
     work.hook("pre-commit", "exit 0")
-    (work.path / ".git" / "HEAD.lock").unlink(missing_ok=True)
     assert paths[0].read_text() == "# %%\nx = 1\n"
     done = await work.commit(paths, branch=branch or None)
     assert done.files == ("a.ipynb", "a.py")
