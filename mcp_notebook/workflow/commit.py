@@ -184,7 +184,10 @@ class _Work:
         wanted: Entries = {}
         for name, data in self.files.items():
             old = before[name]
-            blob = await self.repository.git.text("hash-object", "-w", f"--path={name}", "--stdin", stdin=data)
+            try:
+                blob = await self.repository.git.text("hash-object", "-w", f"--path={name}", "--stdin", stdin=data)
+            except GitFailed as exc:
+                raise CommitRefused(f"git does not take {name} in. {NOTHING_DONE} {exc}") from exc
             is_program = (self.names[name].stat().st_mode & 0o100) != 0
             wanted[name] = Entry(old.mode if old else "100755" if is_program else "100644", blob)
         return wanted, before

@@ -51,7 +51,7 @@ def configuration(python: str) -> dict[str, str]:
         "filter.nbstripout.smudge": "cat",
         "filter.nbstripout.required": "true",
         "diff.jupyternotebook.command": f"{run} nbdime.vcs.git.diffdriver diff --use-filter",
-        "merge.jupyternotebook.driver": f"{run} nbdime.vcs.git.mergedriver merge %O %A %B %L %P",
+        "merge.jupyternotebook.driver": f"{run.replace('%', '%%')} nbdime.vcs.git.mergedriver merge %O %A %B %L %P",
         "merge.jupyternotebook.name": "notebooks by cell (nbdime)",
     }
 

@@ -76,7 +76,11 @@ async def _fill(git: Git, repository: Repository, index: Path, before: str | Non
     """The commit's tree, with what the user's index knows of the files' times: git need not read them all."""
     with contextlib.suppress(FileNotFoundError):
         await anyio.to_thread.run_sync(shutil.copyfile, repository.directory / "index", index)
-    done = await git.run("read-tree", "--reset" if before else "--empty", *([before] if before else []))
+    how = ("--reset", before) if before else ("--empty",)
+    done = await git.run("read-tree", *how)
+    if done.code:  # one that is split has its other half where git does not look for it
+        await anyio.Path(index).unlink(missing_ok=True)
+        done = await git.run("read-tree", *how)
     if done.code:
         raise GitFailed(f"git cannot read the tree of {before or 'nothing'}: {done.words} {NOTHING_DONE}")
 

@@ -192,6 +192,14 @@ async def test_line_ends_and_filters_of_the_repository_hold(work: Work) -> None:
     assert work.git("cat-file", "-p", "HEAD:a.py") == "# %%\nx = 1"
 
 
+@pytest.mark.parametrize("branch", [None, "other"])
+async def test_an_index_in_two_halves_is_an_index(work: Work, branch: str | None) -> None:
+    """As git keeps it in large repositories."""
+    work.git("update-index", "--split-index")
+    done = await work.commit(work.notebook("a", "x = 1"), branch=branch)
+    assert done.files == ("a.ipynb", "a.py")
+
+
 async def test_the_mode_of_a_file_stays(work: Work) -> None:
     """A script that can be executed can be so in git."""
     path = work.write("a.py", "# %%\nx = 1\n")

@@ -76,6 +76,13 @@ def break_notebook(work: Work) -> None:
     work.write("a.ipynb", "<<<<<<< ours\n")
 
 
+def refuse_line_ends(work: Work) -> None:
+    """git is told to refuse what it would have to change."""
+    work.git("config", "core.autocrlf", "input")
+    work.git("config", "core.safecrlf", "true")
+    (work.path / "a.py").write_bytes(b"# %%\r\nx = 1\r\n")
+
+
 @pytest.mark.parametrize(
     ("prepare", "says"),
     [
@@ -84,6 +91,7 @@ def break_notebook(work: Work) -> None:
         (detach, "HEAD is detached.*Name a branch"),
         (forget_name, "git config --global user.name"),
         (ignore, r"git ignores a\.py, a\.ipynb"),
+        (refuse_line_ends, r"git does not take a\.py in"),
         (break_notebook, r"a\.ipynb is not a notebook that can be read"),
     ],
 )
