@@ -61,9 +61,9 @@ async def find_forge(
         ForgeFailed: it is none that is known, it cannot be reached, or there is no token for it.
     """
     site = _ALIASES.get(remote.site, remote.site)
-    named = places(forges, environment).get(site)
+    named = places(forges, environment)
     async with client_for(remote.web, environment) as client:
-        place = named or _known(site) or await _asked(remote, client)
+        place = named.get(site) or _known(site, named) or await _asked(remote, client)
         may_have = place.is_named or is_this_machine(remote.host)
         found = await credential(
             place.kind, site, may_have=may_have, environment=environment, configured=forge_tokens, git=git
@@ -117,9 +117,11 @@ def _site(named: str) -> tuple[str, str]:
     return urlsplit(url).netloc.rpartition("@")[2].lower(), url
 
 
-def _known(site: str) -> Place | None:
+def _known(site: str, named: Mapping[str, Place]) -> Place | None:
+    """A public site; where the user has a Gitea or Forgejo of his own, GITEA_TOKEN is for that one."""
     known = _KNOWN.get(site)
-    return None if known is None else Place(*known, is_named=True)
+    has_own = any(place.kind != "github" for place in named.values())
+    return None if known is None else Place(*known, is_named=site == "github.com" or not has_own)
 
 
 async def _asked(remote: Remote, client: httpx2.AsyncClient) -> Place:

@@ -1,8 +1,8 @@
 """Whose word a forge takes: the token for one site, and where it was found.
 
 A remote's URL is only a line in a file: whoever writes it decides where requests go. So a token of the environment is
-sent to a site that the user has named (in settings, or in a variable such as GITEA_SERVER_URL), that is known to
-everybody, or that is on this machine. What git's credential helper has is for the site that it was stored for.
+sent to a site that the user has named (in settings, or in a variable such as GITEA_SERVER_URL), that is public
+where he has named none of his own, or that is on this machine. What git's credential helper has is for the site that it was stored for.
 """
 
 import base64
@@ -108,10 +108,10 @@ async def _of_helper(site: str, git: Git) -> Credential | None:
 
 def _none(kind: str, site: str, environment: Mapping[str, str], *, may_have: bool) -> ForgeFailed:
     names = _NAMES[kind][:2]
-    there = next((name for name in names if environment.get(name)), None)
+    there = next((name for name in _NAMES[kind] if environment.get(name)), None)
     if there is not None and not may_have:
         return ForgeFailed(
-            f"{there} is not sent to {site}, which only a git remote names. If that is the forge it is for, say so: "
+            f"{there} is not sent to {site}, which you have not named as yours. If that is the forge it is for, say so: "
             f'forges = ["{site}={kind}"] in settings.toml, or GITEA_SERVER_URL (FORGEJO_SERVER_URL, GH_HOST) in the '
             "client's environment."
         )

@@ -75,6 +75,18 @@ async def test_a_site_that_only_a_remote_names_gets_no_token(tmp_path: Path) -> 
         await token(tmp_path, "gitea", SITE, {"GITEA_TOKEN": "precious-0123456789"}, may_have=False)
 
 
+async def test_a_public_site_gets_no_token_of_the_users_own(tmp_path: Path) -> None:
+    """Whoever has named a Gitea of his own has a token for that one; else the public one's is meant."""
+    remote = parse("https://codeberg.org/ada/project.git")
+    environment = user(tmp_path) | {"GITEA_TOKEN": "precious-0123456789"}
+    git = Git.of(tmp_path, environment)
+    async with find_forge(remote, git, environment=environment) as forge:
+        assert forge.kind == "forgejo"
+    with pytest.raises(ForgeFailed, match=r"GITEA_TOKEN is not sent to codeberg\.org"):
+        async with find_forge(remote, git, environment=environment, forges=[f"{SITE}=gitea"]):
+            pass
+
+
 async def test_the_settings_have_a_token(tmp_path: Path) -> None:
     """For one site, before all others."""
     configured = ("other.example.org=b", f"{SITE} = a=b")
