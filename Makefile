@@ -6,14 +6,15 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
+SEEDS ?= 1 2 3
 PREFIX ?= $(HOME)/.local
 ENVS := $(CURDIR)/.envs
 DEV := $(ENVS)/dev/bin
-OTHERS := hermes mcp126 ipykernel629 node otherpython searxng servers
+OTHERS := hermes lints mcp126 ipykernel629 node otherpython searxng servers
 export PYTHON
 export MCP_NOTEBOOK_TEST_ENVS := $(ENVS)
 
-.PHONY: help demo test check envs bench docs reliability format pins install uninstall clean
+.PHONY: help demo test check envs bench docs reliability chaos format pins install uninstall clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -39,6 +40,9 @@ bench: $(ENVS)/dev/.ready  ## measures against floors of the same run; writes do
 docs: $(ENVS)/dev/.ready  ## writes docs/tools.md and docs/settings.md from the code
 	@$(DEV)/python docs/generate_tools.py
 	@$(DEV)/python docs/generate_settings.py
+
+chaos: $(ENVS)/dev/.ready  ## random steps, kills, pauses and full disks by seed (SEEDS='1 2 3'); writes docs/reliability.md
+	@$(DEV)/python -m tests.chaos.report $(SEEDS)
 
 reliability: $(ENVS)/dev/.ready  ## kills every process in turn and in pairs; writes the table of docs/reliability.md
 	@MCP_NOTEBOOK_WRITE_DOCS=1 $(DEV)/pytest tests/reliability

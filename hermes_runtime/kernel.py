@@ -35,11 +35,12 @@ from typing import Any
 import zmq
 
 from hermes_runtime import awaits, carriers, lean
+from hermes_runtime.ending import end_when_told
 from hermes_runtime.interrupts import Interrupts
 from hermes_runtime.iopub import Outgoing
 from hermes_runtime.names import Names
-from hermes_runtime.ring import Executions, Replay, replay
-from hermes_runtime.streams import ChildOutput, flush_only_what_is_pending, keep_usable, pack_any_text
+from hermes_runtime.ring import Executions, Replay, between, replay
+from hermes_runtime.streams import ChildOutput, flush_only_what_is_pending, keep_usable, pack_any_text, send_in_pieces
 
 VERSION = 1
 
@@ -77,6 +78,7 @@ def install(kernel: Any, is_lean: bool = True) -> None:
     carriers.configure(half.files(), half.ask_host)
     half.guard_interrupts()
     half.answer_control()
+    end_when_told(kernel)
     pack_any_text(kernel.session)
 
 
@@ -176,9 +178,13 @@ class KernelHalf:
     # What cells do to the kernel
 
     def keep_streams_open(self) -> None:
-        """A cell that closes ``sys.stdout`` closes it for itself: it is flushed, and the next cell prints."""
+        """A cell that closes ``sys.stdout`` closes it for itself: it is flushed, and the next cell prints.
+
+        And no message of theirs is too large.
+        """
         for stream in self.streams.values():
             stream.close = stream.flush
+            send_in_pieces(stream)
 
     def give_threads_their_cell(self) -> None:
         """What a thread prints belongs to the cell that started it; from ipykernel 7 on it was the running one's.
@@ -295,6 +301,23 @@ class KernelHalf:
         It is taken in the IOPub thread: a message is either in the answer, or is sent later with a number above
         ``last``.
         """
+        known, messages = await self.take_ring(msg_id)
+        answer = replay(messages, msg_id or "", after)
+        answer.update(known)
+        return answer
+
+    async def call_between(self, after: int, before: int) -> Replay:
+        """The IOPub messages with the numbers between these two, whatever caused them, as far as they are kept.
+
+        What was sent before ``last`` and is not among them is lost.
+        """
+        known, messages = await self.take_ring("")
+        answer = between(messages, after, before)
+        answer["last"] = known["last"]
+        return answer
+
+    async def take_ring(self, msg_id: str | None) -> tuple[dict[str, Any], list[tuple[bytes, ...]]]:
+        """What is known of this execution, and all messages that are kept, taken in the IOPub thread."""
         loop = asyncio.get_running_loop()
         taken: asyncio.Future[tuple[dict[str, Any], list[tuple[bytes, ...]]]] = loop.create_future()
         ring = self.outgoing.ring
@@ -302,14 +325,11 @@ class KernelHalf:
         def take() -> None:
             known = {"last": self.outgoing.sent, "dropped": ring.dropped.get(msg_id or "", 0)}
             known.update(self.executions.about(msg_id))
-            messages = list(ring.messages) if msg_id else []
+            messages = list(ring.messages) if msg_id is not None else []
             loop.call_soon_threadsafe(taken.set_result, (known, messages))
 
         self.outgoing.thread.schedule(take)
-        known, messages = await taken
-        answer = replay(messages, msg_id or "", after)
-        answer.update(known)
-        return answer
+        return await taken
 
 
 def _module_from(name: str, source: str) -> types.ModuleType:

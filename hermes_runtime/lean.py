@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 ARGUMENTS = ("--HistoryManager.hist_file=:memory:",)
 """All kernels of a user lock one history database; nobody reads it."""
-IOPUB_MESSAGES = 50_000
-"""How many may wait for a reader before ZMQ drops them; its own default is 1,000."""
+IOPUB_MESSAGES = 10_000
+"""How many may wait for a reader before ZMQ drops them; its own default is 1,000.
+
+What is dropped is fetched from the ring, which is bounded in bytes; this bounds nothing where messages are large.
+"""
 
 
 @contextlib.contextmanager

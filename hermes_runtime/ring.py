@@ -1,5 +1,5 @@
-"""What a kernel remembers of its own messages, for a server that takes it over: the latest IOPub messages as they
-were sent, the latest replies, and the ``input()`` that waits.
+"""What a kernel remembers of its own messages, for a server that takes it over or was too slow for some: the latest
+IOPub messages as they were sent, the latest replies, and the ``input()`` that waits.
 
 Sent into a Python kernel as source together with ``kernel``, which uses it. Works on Python 3.9 and newer.
 """
@@ -10,10 +10,11 @@ import json
 from collections import OrderedDict, deque
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 RING_BYTES = 64 << 20
 MESSAGE_BYTES = 400
@@ -128,17 +129,32 @@ def replay(messages: Sequence[tuple[bytes, ...]], msg_id: str, after: int) -> Re
     ``more``: ask again with the highest of ``numbers``. ``oldest`` is the number of the first of all messages.
     """
     wanted: dict[bytes, bool] = {}
+
+    def belongs(message: tuple[bytes, ...]) -> bool:
+        parent = message[PARENT]
+        if parent not in wanted:
+            wanted[parent] = id_of_parent(message) == msg_id
+        return wanted[parent]
+
+    answer = _page(filter(belongs, _above(messages, after)))
+    answer["oldest"] = number_of(messages[0]) if messages else 0
+    return answer
+
+
+def between(messages: Sequence[tuple[bytes, ...]], after: int, before: int) -> Replay:
+    """The first of ``messages``, whatever caused them, whose numbers are above ``after`` and below ``before``.
+
+    ``more``: ask again with the highest of ``numbers``.
+    """
+    return _page(takewhile(lambda message: number_of(message) < before, _above(messages, after)))
+
+
+def _page(messages: Iterable[tuple[bytes, ...]]) -> Replay:
     numbers: list[int] = []
     counts: list[int] = []
     frames: list[bytes] = []
     size, more = 0, False
-    for index in range(_first_above(messages, after), len(messages)):
-        message = messages[index]
-        parent = message[PARENT]
-        if parent not in wanted:
-            wanted[parent] = id_of_parent(message) == msg_id
-        if not wanted[parent]:
-            continue
+    for message in messages:
         if len(numbers) >= PAGE_MESSAGES or size >= PAGE_BYTES:
             more = True
             break
@@ -146,22 +162,21 @@ def replay(messages: Sequence[tuple[bytes, ...]], msg_id: str, after: int) -> Re
         counts.append(len(message))
         frames += message
         size += sum(map(len, message))
-    oldest = number_of(messages[0]) if messages else 0
-    return Replay({"numbers": numbers, "frames": counts, "more": more, "oldest": oldest}, frames)
+    return Replay({"numbers": numbers, "frames": counts, "more": more}, frames)
 
 
 def number_of(message: Sequence[bytes]) -> int:
     return int(message[0].rpartition(b"#")[2])
 
 
-def _first_above(messages: Sequence[tuple[bytes, ...]], after: int) -> int:
-    """Numbers are consecutive, or nearly."""
+def _above(messages: Sequence[tuple[bytes, ...]], after: int) -> Iterable[tuple[bytes, ...]]:
+    """Those whose number is above ``after``; numbers are consecutive, or nearly."""
     if not messages:
-        return 0
+        return ()
     index = min(max(0, after + 1 - number_of(messages[0])), len(messages))
     while index and number_of(messages[index - 1]) > after:
         index -= 1
-    return index
+    return islice(messages, index, None)
 
 
 def id_of_parent(message: Sequence[bytes]) -> str:

@@ -14,11 +14,16 @@ import select
 import sys
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PIPE_DRAIN_S = 0.1
 """How long the end of a cell takes in what its child processes write; a background one may never stop."""
 PIPE_BYTES = 1 << 16
+PIECE_CHARS = 1_000_000
+"""Of text in one message; a stream that is flushed five times a second can have a hundred times as much."""
 
 
 class ChildOutput:
@@ -100,6 +105,20 @@ def flush_only_what_is_pending(stream: Any) -> None:
             flush()
 
     stream._flush, stream.flush = marked_flush, flush_if_pending
+
+
+def send_in_pieces(stream: Any) -> None:
+    """Make many messages of much text: readers take them one by one, and the ring has room for them."""
+    flush_buffers = getattr(stream, "_flush_buffers", None)
+    if flush_buffers is None:
+        return
+
+    def pieces() -> Iterator[tuple[Any, str]]:
+        for parent, data in flush_buffers():
+            for start in range(0, len(data), PIECE_CHARS):
+                yield parent, data[start : start + PIECE_CHARS]
+
+    stream._flush_buffers = pieces
 
 
 def keep_usable(own: dict[str, Any]) -> None:

@@ -24,6 +24,10 @@ Without a command this is an MCP server on stdin and stdout. You do not start it
 
 First steps: `mcp-notebook doctor` checks the installation, `mcp-notebook demo` shows what it does.
 """
+ANSWER = """\
+Asks you here what a cell asks, without echo where that is a password, and gives the cell what you type. It passes
+through no client, no model and no file. Without a terminal it reads one line of its input.
+"""
 DEMO = """\
 A client works in a live notebook, the server is killed, the client is killed, and a new client goes on. It has a
 server of its own, of which nothing is left. It takes about half a minute.
@@ -68,6 +72,8 @@ def _run(options: argparse.Namespace) -> int:
 
     try:
         match options.command:
+            case "answer":
+                return _answer(options)
             case "demo":
                 return _demo(options)
             case "doctor":
@@ -185,6 +191,12 @@ def _token(options: argparse.Namespace) -> int:
     return token_commands.show(settings)
 
 
+def _answer(options: argparse.Namespace) -> int:
+    from mcp_notebook.answer import answer
+
+    return answer(_settings(options, make_workspace=False), options.name)
+
+
 def _demo(options: argparse.Namespace) -> int:
     from mcp_notebook.demo import main as demo
 
@@ -257,6 +269,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_sessions(commands)
     _add_token(commands)
+    answer = commands.add_parser("answer", help="give a cell the input() or the password that it waits for")
+    answer.description = ANSWER
+    answer.add_argument("name", nargs="?", metavar="SESSION", help="its name or handle, where cells of several wait")
     doctor = commands.add_parser("doctor", help="check the installation and say what to mend", parents=[common])
     doctor.description = DOCTOR
     setup = commands.add_parser("git-setup", help="make git treat notebooks well", parents=[common])

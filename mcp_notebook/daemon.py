@@ -26,6 +26,7 @@ from mcp_notebook.kernels.keeping import Keeper
 from mcp_notebook.kernels.launch import private_directory
 from mcp_notebook.listening import Listener, bind
 from mcp_notebook.lock import Lock
+from mcp_notebook.prompts import Prompts
 from mcp_notebook.server import lowlevel, open_server
 from mcp_notebook.session import Session
 from mcp_notebook.sessions import Sessions
@@ -120,11 +121,14 @@ class _Daemon:
         if self._http is not None:
             await self._doors.open(self._http)
         await self._doors.open_again()
+        prompts = Prompts(self._sessions)
         commands = {
             "status": self._status,
             "stop": self._stop,
             "hand_over": self._hand_over,
             "http": self._open_http,
+            "waiting": prompts.waiting,
+            "answer": prompts.answer,
         }
         self._listener = Listener(server, self._sessions, bind(self._path), commands)  # last: whoever sees it may ask
         tasks.start_soon(self._listener.serve)

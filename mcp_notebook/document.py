@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 
 from mcp_notebook import files
 from mcp_notebook.files.merge import Merged, merge, recognise
+from mcp_notebook.masking import Masking
 from mcp_notebook.nodes import snapshot
 from mcp_notebook.notebook import Notebook
 
@@ -29,6 +30,7 @@ class Document:
         on_disk: files.OnDisk | None,
         check_free: Callable[[files.Pair], None],
         keep: Callable[[files.OnDisk], Awaitable[None]],
+        masking: Masking,
     ) -> None:
         self.workspace = workspace
         opened_in = on_disk.pair.paths[0].parent if on_disk else workspace
@@ -36,6 +38,7 @@ class Document:
         """Where its kernels run, whatever it is saved as later: beside the file it was opened from."""
         self._check_free = check_free
         self._keep = keep
+        self._masking = masking
         self._saving: files.Pair | None = None
         self.notebook = Notebook(on_disk.notebook if on_disk else None)
         self._default_path = default_path
@@ -74,11 +77,20 @@ class Document:
                 return ()
             before()
             ours = snapshot(self.notebook.node)
-            theirs, merged = await anyio.to_thread.run_sync(_merged_with_disk, self.on_disk, ours)
+            theirs, merged = await anyio.to_thread.run_sync(_merged_with_disk, self.on_disk, ours, self._masking)
             self._take(ours, merged.notebook)
             self.on_disk = theirs
             await self._keep(theirs)
             return (*theirs.notes, *merged.notes)
+
+    async def mask(self) -> list[NotebookNode]:
+        """Mask outputs that a file had, or that came before a secret was known; returns the cells that had one.
+
+        What was read is masked as well, so that masking is no change that was made here.
+        """
+        base = self.on_disk.base["cells"] if self.on_disk is not None else []
+        await anyio.to_thread.run_sync(self._masking.cells, base)
+        return await anyio.to_thread.run_sync(self._masking.cells, list(self.notebook.cells))
 
     async def save(self, path: str | None, before: Callable[[], object]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
         """Write the pair, after calling ``before``; returns the files and what is to be said.
@@ -125,7 +137,8 @@ class Document:
         return next(pair for pair in pairs if not any(place.exists() for place in pair.paths))
 
 
-def _merged_with_disk(base: files.OnDisk, ours: NotebookNode) -> tuple[files.OnDisk, Merged]:
+def _merged_with_disk(base: files.OnDisk, ours: NotebookNode, masking: Masking) -> tuple[files.OnDisk, Merged]:
     theirs = files.read(base.pair, base)
+    masking.cells(theirs.base["cells"])
     recognise(theirs.base.cells, base.base.cells)
     return theirs, merge(base.base, ours, copy.deepcopy(theirs.base))

@@ -6,6 +6,7 @@ It knows nothing of notebooks, files or transports; ``ExecutionQueue`` moves it 
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 import anyio
@@ -13,12 +14,13 @@ import anyio
 from mcp_notebook.kernels.base import Kernel, Reply
 from mcp_notebook.kernels.born import Moment
 from mcp_notebook.outputs import Message, Output, OutputCollector
-from mcp_notebook.questions import Declined, Question
+from mcp_notebook.questions import Declined, Question, name_of
 from mcp_notebook.runtime import Made
 from mcp_notebook.spill import SpilledText
 
 Status = Literal["queued", "running", "waiting_for_input", "ok", "error", "interrupted", "cancelled", "dead", "unknown"]
 OUTPUT_TYPES = ("stream", "display_data", "execute_result", "update_display_data")
+CATCH_UP_WITHIN_S = 10.0
 ASKED_TOO_LATE = "The cell ended before the user answered."
 FINISHED: frozenset[Status] = frozenset({"ok", "error", "interrupted", "cancelled", "dead", "unknown"})
 
@@ -45,6 +47,8 @@ class Execution:
         self.prompt: str | None = None
         """What a waiting ``input()`` asks."""
         self.password = False
+        self.asked = ""
+        """Names what is asked now: nothing else that this execution ever asks has the same name, whoever serves it."""
         self.is_full = False
         """Whether it has given all that its session may hold: what follows is not kept."""
         self.asked_to_stop = False
@@ -57,16 +61,20 @@ class Execution:
         """Its place among the executions of this kernel's life, from 1; 0 before it began."""
         self.place = 0
         """Its place among all executions of the session."""
+        self.created = time.time()
+        """In seconds since the epoch."""
+        self._finished_at: float | None = None
         self.on_change: Callable[[], None] = _nothing
         self.made = Made(self.id)
         """The runtime calls that its code has made."""
         self.question: Question | None = None
         """What its code asks the user, where that is no ``input()``."""
         self._given: list[Any] = []
-        self._input: tuple[str, bool] | None = None
-        """Prompt of the ``input()`` that waits, and whether that is a password."""
+        self._input: tuple[str, bool, int] | None = None
+        """Prompt of the ``input()`` that waits, whether that is a password, and its number."""
         self._collector = collector
         self._began: float | None = None
+        self._taken_over: float | None = None
         self._ended: float | None = None
         self._replied = ""
         self._changed: anyio.Event | None = None
@@ -113,8 +121,18 @@ class Execution:
         return (self._ended or time.monotonic()) - self._began
 
     @property
+    def updated(self) -> float:
+        """When it finished, in seconds since the epoch; now, if it has not."""
+        return self._finished_at or time.time()
+
+    @property
     def finished(self) -> bool:
         return self.status in FINISHED
+
+    @property
+    def asking(self) -> "Execution | None":
+        """What waits for input: itself, or nothing."""
+        return self if self.status == "waiting_for_input" else None
 
     async def wait(self, timeout_s: float) -> bool:
         """True when it has finished or waits for input; False when the time is up."""
@@ -122,6 +140,11 @@ class Execution:
             while not (self.finished or self.status == "waiting_for_input"):
                 await self.changed()
         return self.finished or self.status == "waiting_for_input"
+
+    async def caught_up(self) -> None:
+        """Return when it is known whether it waits for input: of one that was taken over the kernel has to tell."""
+        if self._taken_over is not None:
+            await self.wait(max(0.0, self._taken_over + CATCH_UP_WITHIN_S - time.monotonic()))
 
     async def changed(self) -> None:
         """Return at the next change of the status or the outputs."""
@@ -139,6 +162,8 @@ class Execution:
             "message": self.message,
             "order": self.order,
             "place": self.place,
+            "created": self.created,
+            "finished": self._finished_at,
             "began": None if self.elapsed_s is None else time.time() - self.elapsed_s,
             "elapsed_s": self.elapsed_s,
             "replay": self.replay,
@@ -164,6 +189,7 @@ class Execution:
         """Be what ``as_data`` of an earlier server said, but for the outputs."""
         self.place, self.replay, self.asked_to_stop = data["place"], data["replay"], data["stop"]
         self.since = Moment.from_data(data.get("since"))
+        self.created, self._finished_at = data.get("created", self.created), data.get("finished")
         if data["began"] is not None:
             self.resumed(data["order"], max(0.0, time.time() - data["began"]))
         if data["status"] in FINISHED:
@@ -177,6 +203,10 @@ class Execution:
         self.order = order
         self._began = time.monotonic()
         self.change("running")
+
+    def taken_over(self) -> None:
+        """An earlier server began it, and the kernel tells what came of it since."""
+        self._taken_over = time.monotonic()
 
     def resumed(self, order: int, elapsed_s: float) -> None:
         """It began earlier, under another server."""
@@ -192,9 +222,9 @@ class Execution:
             self._tell()
         return changed
 
-    def ask(self, prompt: str, password: bool) -> None:
+    def ask(self, prompt: str, password: bool, number: int) -> None:
         """An ``input()`` waits for its line; behind a ``question`` that waits already."""
-        self._input = (prompt, password)
+        self._input = (self._collector.masking.text(prompt), password, number)
         self._tell_what_is_asked()
 
     async def ask_user(self, question: Question) -> Any:
@@ -203,6 +233,7 @@ class Execution:
         Raises:
             Declined: there will be none.
         """
+        question = replace(question, text=self._collector.masking.text(question.text))
         self._given, self.question = [], question
         try:
             self._tell_what_is_asked()
@@ -239,9 +270,12 @@ class Execution:
     def _tell_what_is_asked(self) -> None:
         if self.finished:
             return
-        asked = (str(self.question), False) if self.question is not None else self._input
-        self.prompt, self.password = asked or (None, False)
-        self.change("waiting_for_input" if asked else "running")
+        if self.question is not None:
+            self.prompt, self.password, number = str(self.question), False, self.made.questions
+        else:
+            self.prompt, self.password, number = self._input or (None, False, 0)
+        self.asked = name_of(self.prompt, number, self.question is not None) if self.prompt is not None else ""
+        self.change("running" if self.prompt is None else "waiting_for_input")
 
     def show(self, data: dict[str, Any]) -> None:
         """Add a mime bundle that came with the reply, such as the text of ``help?``."""
@@ -261,7 +295,8 @@ class Execution:
     def finish(self, status: Status, message: str = "", replied: str = "") -> None:
         if self._began is not None:
             self._ended = time.monotonic()
-        self.prompt, self.password = None, False
+        self._finished_at = time.time()
+        self.prompt, self.password, self.asked = None, False, ""
         self._replied = replied
         self.change(status, message)
 

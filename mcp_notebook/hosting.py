@@ -80,8 +80,7 @@ class SessionHost:
             return {}
         if self._environment is None or self._environment[0] != pid:
             with suppress(psutil.Error):
-                found = psutil.Process(pid).environ()
-                self._environment = pid, {name: found[name] for name in found if name not in OWN_VARIABLES}
+                self._environment = pid, environment_of(pid)
         return self._environment[1] if self._environment is not None else {}
 
     async def ask(self, question: str, schema: Mapping[str, Any]) -> Any:
@@ -92,11 +91,18 @@ class SessionHost:
         return running.made if running is not None else None
 
     def called(self, made: Made) -> None:
+        made.ended[-1] = self._options.masking.data(made.ended[-1])
         running = self._life.running
         if running is not None and running.made is made:
             self._ledger.called(running)
         else:  # a thread made it
             self._on_late(made.execution)
+
+
+def environment_of(pid: int) -> dict[str, str]:
+    """What a kernel's process was given. Raises psutil.Error: it is gone."""
+    found = psutil.Process(pid).environ()
+    return {name: found[name] for name in found if name not in OWN_VARIABLES}
 
 
 async def answer_calls(

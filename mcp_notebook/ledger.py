@@ -8,53 +8,22 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
 from nbformat import NotebookNode
-from nbformat.notebooknode import from_dict
 
 from mcp_notebook import files
 from mcp_notebook.execution import Execution
 from mcp_notebook.files import remembered
 from mcp_notebook.identity import ProcessId
-from mcp_notebook.journal import Journal, read
+from mcp_notebook.journal import Journal, directory_to_disk, to_disk
 from mcp_notebook.notebook import Notebook
+from mcp_notebook.recalled import APPENDED, Recalled
 from mcp_notebook.rules import Ran
 from mcp_notebook.state import JOURNAL
-
-APPENDED = "appended"
-"""Of the order of the cells: one behind all others, those of the entry before included."""
-NO_KERNEL = {"directory": None, "life": 0, "death": None}
-
-
-@dataclass(frozen=True)
-class Recalled:
-    """A session as its journal tells it."""
-
-    facts: dict[str, Any]
-    """What it was made with."""
-    kernel: dict[str, Any]
-    """``directory`` of the kernel's files or None, ``life``, and ``death`` or None, and so ``stopped``."""
-    lease: dict[str, Any]
-    """Who used it last: ``token``, ``client_name``, ``agent`` and ``process``."""
-    on_disk: files.OnDisk | None
-    cells: list[NotebookNode]
-    metadata: NotebookNode
-    executions: dict[str, dict[str, Any]]
-    ran: dict[str, Ran]
-    made: dict[str, dict[str, Any]]
-    """The runtime calls of executions that have not ended."""
-    requests: dict[str, dict[str, Any]]
-    runs: dict[str, dict[str, Any]]
-    lineage: int = 1
-    base: int = 0
-    defined: dict[str, Any] | None = None
-    """The user's variables in the kernel, as it told them last."""
-    changed: frozenset[str] = field(default_factory=frozenset)
-    """The ids of cells that are not as in the base."""
+from mcp_notebook.syncing import Syncing
 
 
 class Ledger:
@@ -64,6 +33,7 @@ class Ledger:
         self._directory = directory
         self._notebook = notebook
         self._journal = Journal(directory / JOURNAL) if directory is not None else None
+        self._syncing = Syncing(self._journal) if self._journal is not None else None
         self._base = recalled.base if recalled else 0
         self._order: list[str] = [cell["id"] for cell in recalled.cells] if recalled else []
         self._changed: set[str] = set(recalled.changed) if recalled else set()
@@ -74,13 +44,24 @@ class Ledger:
         """What waits to be written together."""
         self._is_behind = False
         """Something could not be written, and was not made good yet."""
+        self._missed: dict[str, Any] = {}
+        """What could not be written and is not in the document."""
         self._told: str | None = None
         self._base_failed: str | None = None
+        if recalled is not None:
+            self._put(recalled.renewed)
 
     @property
     def failed(self) -> str | None:
-        """Why a crash of the server would lose something, as far as is known."""
-        return self._base_failed or (self._journal.failed if self._journal and self._is_behind else None)
+        """Why a crash would lose something, as far as is known."""
+        if self._journal is None or self._base_failed:
+            return self._base_failed
+        return (self._journal.failed if self._is_behind else None) or self._journal.sync_failed
+
+    async def keep_synced(self) -> None:
+        """A task for as long as the session lives."""
+        if self._syncing is not None:
+            await self._syncing.work()
 
     def take_failure(self) -> str | None:
         """``failed``, once each time that it begins."""
@@ -169,14 +150,18 @@ class Ledger:
 
     def close(self) -> None:
         """Another server goes on with it."""
-        if self._journal is not None:
+        if self._journal is not None and self._syncing is not None:
+            if self._is_behind:  # there may be room again
+                self._put({"base": self._base})
             self._journal.close()
+            self._syncing.note()
 
     def remove(self) -> None:
         """The session has ended: nothing is to be found again."""
-        if self._journal is not None:
+        if self._journal is not None and self._syncing is not None:
             with suppress(OSError):
                 self._journal.remove()
+            self._syncing.note()
             self._remove_bases()
 
     def _set(self, entries: Mapping[str, Any]) -> None:
@@ -194,14 +179,16 @@ class Ledger:
             self._put(entries)
 
     def _put(self, entries: Mapping[str, Any]) -> None:
-        if self._journal is None or not entries:
+        if self._journal is None or self._syncing is None or not entries:
             return
         if self._held_back is not None:
             self._held_back |= entries
             return
         if self._is_behind:
-            entries = self._whole() | dict(entries)
+            entries = self._whole() | self._missed | dict(entries)
         self._is_behind = not self._journal.put(entries)
+        self._missed = {key: entries[key] for key in entries if not _is_of_document(key)} if self._is_behind else {}
+        self._syncing.note()
 
     def _whole(self) -> dict[str, Any]:
         """All of the document, since nobody knows which entries are missing."""
@@ -263,54 +250,14 @@ class Ledger:
             with path.open("w", encoding="utf-8", errors="surrogatepass") as file:
                 path.chmod(0o600)
                 json.dump(remembered.as_data(on_disk), file, ensure_ascii=False)
+                file.flush()
+                to_disk(file.fileno())  # the journal will say that it is there
+            directory_to_disk(path.parent)
         except OSError as exc:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
             return exc.strerror
         return None
-
-
-def has_journal(directory: Path) -> bool:
-    """Whether a session that has not ended left this directory."""
-    return (directory / JOURNAL).exists()
-
-
-def recall(directory: Path) -> Recalled | None:
-    """What a session's directory tells; None when it tells too little. Blocks."""
-    found = read(directory / JOURNAL)
-    if "facts" not in found:
-        return None
-    number, on_disk = int(found.get("base", 0)), None
-    if number:
-        text = (directory / f"document-{number}.json").read_text(encoding="utf-8", errors="surrogatepass")
-        on_disk = remembered.from_data(json.loads(text))
-    cells = {cell["id"]: cell for cell in (on_disk.notebook["cells"] if on_disk else ())}
-    changed = {key: _node(value) for key, value in _under("cell", found)}
-    cells |= changed
-    metadata = found.get("metadata", on_disk.notebook["metadata"] if on_disk else {})
-    return Recalled(
-        facts=found["facts"],
-        kernel=found.get("kernel", NO_KERNEL),
-        lease=found.get("lease", {"token": None, "client_name": "", "agent": None}),
-        on_disk=on_disk,
-        cells=[cells[cell_id] for cell_id in _order(found) if cell_id in cells],
-        metadata=_node(metadata),
-        executions=dict(sorted(_under("execution", found), key=lambda item: int(item[1]["place"] or 1 << 40))),
-        made=_made(found),
-        ran={key: Ran(**value) for key, value in _under("ran", found)},
-        requests=dict(_under("request", found)),
-        runs=dict(_under("run", found)),
-        lineage=int(found.get("lineage", 1)),
-        base=number,
-        defined=found.get("defined"),
-        changed=frozenset(changed),
-    )
-
-
-def recall_kernel(directory: Path) -> dict[str, Any]:
-    """Of all that ``recall`` gives, what concerns the kernel. Blocks; raises OSError."""
-    kernel: dict[str, Any] = read(directory / JOURNAL).get("kernel", NO_KERNEL)
-    return kernel
 
 
 def _execution_entry(execution: Execution, msg_id: str | None = None) -> dict[str, Any]:
@@ -322,31 +269,5 @@ def _made_key(execution: Execution, number: int) -> str:
     return f"made/{execution.id}/{number}"
 
 
-def _made(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    made: dict[str, dict[str, Any]] = {}
-    for key, told in _under("made", found):
-        execution_id = key.partition("/")[0]
-        calls = made.setdefault(execution_id, {"execution": execution_id, "begun": 0, "ended": []})
-        calls["begun"] = max(calls["begun"], told["begun"])
-        calls["ended"].append(told["call"])
-    return made
-
-
-def _order(found: Mapping[str, Any]) -> list[str]:
-    """The ids of all cells; the keys of ``found`` are in the order in which they were set."""
-    order: list[str] = []
-    for key, value in found.items():
-        if key == "order":
-            order = list(value)
-        elif key.startswith(f"{APPENDED}/"):
-            order.append(key.partition("/")[2])
-    return order
-
-
-def _under(prefix: str, found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    return ((key.partition("/")[2], value) for key, value in found.items() if key.startswith(f"{prefix}/"))
-
-
-def _node(value: Any) -> NotebookNode:
-    node: NotebookNode = from_dict(value)  # type: ignore[no-untyped-call]  # nbformat is not annotated
-    return node
+def _is_of_document(key: str) -> bool:
+    return key in ("order", "metadata", "base") or key.partition("/")[0] in ("cell", APPENDED)

@@ -6,9 +6,14 @@ from operator import itemgetter
 from pathlib import Path
 
 from mcp_notebook import state
+from mcp_notebook.errors import UnknownSession
 from mcp_notebook.kernels.kept import KeptKernel, discard, kept_kernels, read_kept
-from mcp_notebook.ledger import Recalled, has_journal, recall, recall_kernel
+from mcp_notebook.options import LOCAL
+from mcp_notebook.recalled import Recalled, has_journal, recall, recall_kernel
 from mcp_notebook.settings import Settings
+from mcp_notebook.versions import UnreadableJournal
+
+NO_SUCH_SESSION = "No such session. list_sessions shows yours; open_session opens one and returns its handle."
 
 logger = logging.getLogger(__name__)
 
@@ -22,12 +27,26 @@ class Left:
     kernel: KeptKernel | None
 
 
-def find_left(settings: Settings) -> list[Left]:
-    """The oldest first. What cannot be read is left where it is, its kernel too, and logged. Blocks.
+class Unreadable(dict[str, str]):
+    """By handle, what is to be said of sessions that cannot be gone on with, to this user alone."""
+
+    def notes(self, principal: str) -> list[str]:
+        return list(self.values()) if principal == LOCAL else []
+
+    def unknown(self, handle: str, principal: str) -> UnknownSession:
+        """Why ``handle`` is no session."""
+        return UnknownSession((self.get(handle) if principal == LOCAL else None) or NO_SUCH_SESSION)
+
+
+def find_left(settings: Settings) -> tuple[list[Left], Unreadable]:
+    """The oldest first; and those that cannot be read. Blocks.
+
+    These are left where they are, their kernels too.
 
     Kernels that no session has, because the server was killed while it started them, are ended.
     """
-    found, unreadable = [], set()
+    found: list[tuple[str, Left]] = []
+    unreadable: dict[Path, str] = {}
     for directory in sorted((settings.home / state.SESSIONS).iterdir()):
         if not has_journal(directory) or state.is_owned(directory):
             continue
@@ -35,16 +54,22 @@ def find_left(settings: Settings) -> list[Left]:
             recalled = recall(directory)
             if recalled is not None:
                 found.append((str(recalled.facts["started"]), Left(directory, recalled, _kernel(recalled))))
-        except Exception:  # whatever is in it, the other sessions go on
-            logger.exception("The session in %s cannot be read. Its kernel lives on until you remove it.", directory)
-            unreadable.add(directory)
+        except Exception as exc:  # whatever is in it, the other sessions go on
+            logger.exception("The session in %s cannot be read.", directory)
+            unreadable[directory] = _unreadable(directory, exc)
     known = {left.kernel.directory for _, left in found if left.kernel is not None}
     for kernel in kept_kernels(settings.sockets):
         log = kernel.described.log
         if kernel.directory in known or not log.is_relative_to(settings.home) or log.parent in unreadable:
             continue
         discard(kernel.directory)
-    return [left for _, left in sorted(found, key=itemgetter(0))]
+    notes = {directory.name: note for directory, note in unreadable.items()}
+    return [left for _, left in sorted(found, key=itemgetter(0))], Unreadable(notes)
+
+
+def nothing_left() -> tuple[list[Left], Unreadable]:
+    """Of a server that ends what it began."""
+    return [], Unreadable()
 
 
 def waiting(home: Path) -> list[str]:
@@ -66,6 +91,14 @@ def kernel_directories(home: Path) -> dict[Path, str]:
         if directory is not None:
             found[Path(directory)] = handle
     return found
+
+
+def _unreadable(directory: Path, exc: Exception) -> str:
+    why = str(exc) if isinstance(exc, UnreadableJournal) else f"its journal is damaged ({type(exc).__name__}: {exc})."
+    return (
+        f"The session {directory.name} of an earlier server cannot be gone on with: {why} Its kernel runs on, if it"
+        f" lives, and all that it left is in {directory}: copy from there what you need, and remove it."
+    )
 
 
 def _kernel(recalled: Recalled) -> KeptKernel | None:

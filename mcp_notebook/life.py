@@ -201,12 +201,11 @@ class KernelLife:
         """Take ``execution`` out of the queue, or interrupt it."""
         await self._queue.cancel(self._kernel, execution)
 
-    async def answer(self, text: str, execution_id: str | None) -> None:
-        """Give the waiting ``input()`` its line. Raises BadRequest: none waits."""
-        running = self._queue.running
-        if execution_id is not None and (running is None or running.id != execution_id):
-            raise BadRequest(f"Execution {execution_id} does not wait for input.")
-        await self._queue.answer(self.kernel(), text)
+    async def answer(
+        self, text: str, execution_id: str | None, *, asked: str | None = None, private: bool = False
+    ) -> None:
+        """Give the waiting ``input()`` its line, see ``ExecutionQueue.answer``. Raises BadRequest: none waits."""
+        await self._queue.answer(self.kernel(), text, execution_id, asked=asked, private=private)
 
     async def ask_user(self, question: str, schema: Mapping[str, Any]) -> Any:
         """Have the user answer what the running cell asks, one question at a time. Raises BadRequest: none runs."""

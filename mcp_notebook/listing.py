@@ -49,6 +49,11 @@ def stop(settings: Settings, name: str, *, force: bool) -> int:
     return 1 if answer["kept"] else 0
 
 
+def printable(text: str) -> str:
+    """Without what would move a terminal's cursor or colour it."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
 def _saved(saved: Sequence[str], lost: str | None = None, **_: Any) -> str:
     if lost is not None:
         return f"not saved: {lost}"
@@ -65,18 +70,14 @@ def _row(session: dict[str, Any]) -> tuple[str, ...]:
         session["state"],
         who if session["in_use"] else f"({who})",
         f"{started:%Y-%m-%d %H:%M}",
-        _printable(session["path"]) if session["path"] else "(not saved)",
+        printable(session["path"]) if session["path"] else "(not saved)",
     )
 
 
 def _short(name: str) -> str:
     """Clients choose their names themselves."""
-    name = _printable(name)
+    name = printable(name)
     return name if len(name) <= CLIENT_CHARS else f"{name[: CLIENT_CHARS - 3]}..."
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mcp_notebook import files
+from mcp_notebook.masking import Masking
 from mcp_notebook.policy import Policy
 
 LOCAL = "local"
@@ -48,6 +49,8 @@ class SessionOptions:
     policy: Policy = field(default_factory=Policy)
     client_environment: Callable[[], Mapping[str, str]] = field(default=dict)
     """The whole environment of the client that uses it."""
+    masking: Masking = field(default_factory=Masking)
+    """What is masked in its outputs."""
     check_free: Callable[[files.Pair], None] = field(default=lambda _pair: None)
     """Raises FileRefused for files that another session has."""
 

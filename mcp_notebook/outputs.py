@@ -3,6 +3,7 @@
 Pure: no sockets, no clock, no files. The messages are those of
 https://jupyter-client.readthedocs.io/en/stable/messaging.html, the rules those of nbclient; but
 streams are joined while consecutive and overwritten as a terminal does, which is JupyterLab's rule.
+Secrets are masked here, before anybody sees an output.
 """
 
 import weakref
@@ -14,6 +15,7 @@ from typing import Any, TypedDict
 from nbformat import NotebookNode
 
 from mcp_notebook.long_text import Cut, LongText, OpenLongText, Spilling, Text, ends_of
+from mcp_notebook.masking import Masking, StreamMask
 from mcp_notebook.nodes import bundle_node, output_node
 from mcp_notebook.terminal import TerminalText, plain
 
@@ -21,6 +23,8 @@ LATEST_LINE_CHARS = 200
 MANY_DISPLAYS = 1000
 """From here on ids of which no output is left are looked for, and forgotten."""
 LATEST_LINE_LOOK_CHARS = 4_000
+
+_LOST = "mcp_notebook_lost"
 
 Output = NotebookNode
 """An output of nbformat 4.5."""
@@ -34,6 +38,17 @@ class Message(TypedDict):
     metadata: dict[str, Any]
     content: dict[str, Any]
     buffers: list[bytes]
+
+
+def lost(count: int) -> Message:
+    """Stands among the messages of a cell for so many that the kernel sent and nobody has any more."""
+    header = {"msg_type": _LOST}
+    return Message(header=header, parent_header={}, metadata={}, content={"count": count}, buffers=[])
+
+
+def is_lost(message: Message) -> bool:
+    """Whether it is one of ``lost``."""
+    return bool(message["header"]["msg_type"] == _LOST)
 
 
 class Displays:
@@ -83,11 +98,13 @@ class OutputCollector:
         *,
         spill_over_chars: int = 1_000_000,
         open_long_text: OpenLongText | None = None,
+        masking: Masking | None = None,
     ) -> None:
         """Without ``open_long_text`` every text stays whole in its output."""
         self.execution_count = None
         self.timings = {}
         self.held_bytes = 0
+        self.masking = masking or Masking(enabled=False)
         self._displays = displays
         self._spilling = Spilling(spill_over_chars, open_long_text)
         self._nodes: list[Output] = []
@@ -111,7 +128,7 @@ class OutputCollector:
     def latest_line(self) -> str:
         """The last line of printed text that is not blank, without colours, shortened."""
         if self._stream:
-            line = plain(self._stream.terminal.current.lstrip()[:LATEST_LINE_LOOK_CHARS]).strip()
+            line = plain(self._stream.current.lstrip()[:LATEST_LINE_LOOK_CHARS]).strip()
             return (line or self._latest_line)[:LATEST_LINE_CHARS]
         return self._latest_line
 
@@ -135,17 +152,20 @@ class OutputCollector:
             case "stream":
                 return self._print(content.get("name", "stdout"), content.get("text", ""))
             case "display_data" | "execute_result":
-                return self._display(msg_type, content)
+                return self._display(msg_type, self._masked(content))
             case "update_display_data":
-                return self._update(content) > 0
+                return self._update(self._masked(content)) > 0
             case "error":
-                return self._fail(content)
+                return self._fail({name: self.masking.data(value) for name, value in content.items()})
             case "clear_output":
                 return self._clear_output(wait=bool(content.get("wait")))
             case "execute_input":
                 self._keep_time("iopub.execute_input", message)
             case "status":
                 return self._change_state(content.get("execution_state", ""), message)
+            case "mcp_notebook_lost":
+                self.note(f"Lost here: {content['count']:,} messages of the kernel. This output is not complete.")
+                return True
         return False
 
     def note(self, text: str) -> None:
@@ -167,11 +187,14 @@ class OutputCollector:
             return False
         if self._clear_before_next or self._stream is None or self._stream.name != name:
             self._make_room()
-            self._stream = _Stream(name, self._spilling.text(len(self._nodes)))
+            self._stream = _Stream(name, self._spilling.text(len(self._nodes)), StreamMask(self.masking))
             self._nodes.append(_stream_node(name, ""))
         self.held_bytes += _bytes_of(text)
         self._latest_line = _last_line(self._stream.print(text)) or self._latest_line
         return True
+
+    def _masked(self, content: dict[str, Any]) -> dict[str, Any]:
+        return content | {"data": self.masking.bundle(content.get("data") or {})}
 
     def _display(self, msg_type: str, content: dict[str, Any]) -> bool:
         display_id = _display_id(content)
@@ -249,28 +272,34 @@ class OutputCollector:
 class _Stream:
     """What one stream has printed since the last output of another kind."""
 
-    def __init__(self, name: str, text: "Text") -> None:
+    def __init__(self, name: str, text: "Text", mask: StreamMask) -> None:
         self.name = name
-        self.terminal = TerminalText()
         self.grew = False
+        self._terminal = TerminalText()
         self._text = text
+        self._mask = mask
+
+    @property
+    def current(self) -> str:
+        """The unfinished line as it looks now."""
+        return self._mask.peek(self._terminal.current)
 
     def print(self, text: str) -> str:
         """Returns the lines that became complete."""
         self.grew = True
-        lines = self.terminal.feed(text)
+        lines = self._mask.feed(self._terminal.feed(text))
         self._text.append(lines)
         return lines
 
     def settle(self) -> None:
         """Make the unfinished line part of the text, beyond the reach of carriage returns."""
         self.grew = True
-        self._text.append(self.terminal.current)
-        self.terminal = TerminalText()
+        self._text.append(self._mask.end(self._terminal.current))
+        self._terminal = TerminalText()
 
     def settle_if_long(self) -> bool:
         """After the last message: a text outside the document is whole. True if something changed."""
-        line = self.terminal.current
+        line = self.current
         if line and self._text.is_long(len(line)):
             self.settle()
             return True
@@ -278,7 +307,7 @@ class _Stream:
 
     def node(self) -> Output:
         self.grew = False
-        return _stream_node(self.name, self._text.shown(self.terminal.current))
+        return _stream_node(self.name, self._text.shown(self.current))
 
 
 def _bytes_of(value: Any) -> int:

@@ -1,5 +1,6 @@
 """A question that a running cell asks the user by ``ask_user``, and what counts as an answer. Pure."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,12 @@ from mcp_notebook.errors import BadRequest, NotebookError
 
 YES = {"true": True, "yes": True, "y": True, "1": True, "false": False, "no": False, "n": False, "0": False}
 KINDS = {"integer": int, "number": float}
+
+
+def name_of(prompt: str, number: int, is_question: bool) -> str:
+    """What tells one thing that a cell asks from all others that it asks: a later one may be worded the same."""
+    digest = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{'question' if is_question else 'input'}-{number}-{digest}"
 
 
 class Declined(NotebookError):

@@ -20,7 +20,12 @@ BEGINS_WITHIN_S = 1.0
 KEPT = "State is kept."
 UNKNOWN = "The kernel is idle again but never replied: whether the cell ended well is not known."
 
+PASSWORD = (
+    "The cell asks for a password, which is never passed as an argument: get_output tells how a person gives it, and"
+    " control_kernel(action='interrupt') ends the waiting."
+)
 EXITED = "The cell called exit(), which ends the kernel."
+LOST = "{:,} messages of the kernel were lost: the output says where, and is not complete."
 PROPOSES = "It proposes as the next cell (nothing was added):"
 PROPOSED_CHARS = 10_000
 EXIT_WITHIN_S = 3.0
@@ -96,6 +101,7 @@ class ExecutionQueue:
         if not execution.order:
             execution.begin(self._begun + 1)
         self._begun = max(self._begun, execution.order)
+        execution.taken_over()
         self.running, self._adopted = execution, msg_id
         self._arrived.set()
 
@@ -149,20 +155,34 @@ class ExecutionQueue:
         elif execution is self.running and kernel is not None:
             await self.interrupt(kernel, execution)
 
-    async def answer(self, kernel: Kernel, text: str) -> Execution:
+    async def answer(
+        self,
+        kernel: Kernel,
+        text: str,
+        execution_id: str | None = None,
+        *,
+        asked: str | None = None,
+        private: bool = False,
+    ) -> Execution:
         """Give the waiting ``input()`` its line.
 
+        ``execution_id`` and ``asked`` name what is answered, where that is not just what waits now; ``private`` says
+        that ``text`` came by no conversation with a model.
+
         Raises:
-            BadRequest: nothing waits for input, or what is asked for is a password.
+            BadRequest: nothing waits for input, something else does, or what is asked for is a password.
         """
+        if self.running is not None:
+            await self.running.caught_up()
         execution = self.running
         if execution is None or execution.status != "waiting_for_input":
             raise BadRequest("No cell waits for input.")
-        if execution.password:
-            raise BadRequest(
-                "The cell asks for a password, which is never passed as an argument:"
-                " call control_kernel(action='interrupt') and let the code read it from a safe place."
-            )
+        if execution_id not in (None, execution.id):
+            raise BadRequest(f"Execution {execution_id} does not wait for input.")
+        if asked not in (None, execution.asked):
+            raise BadRequest("What was asked has been answered meanwhile, or ended; the cell asks something else now.")
+        if execution.password and not private:
+            raise BadRequest(PASSWORD)
         if execution.question is not None:
             execution.give(text)
             return execution
@@ -205,8 +225,6 @@ class ExecutionQueue:
         self._end_with(execution, reply, kernel)
 
     def _end_with(self, execution: Execution, reply: Reply, kernel: Kernel) -> None:
-        if reply.missing:
-            execution.note(f"{reply.missing} messages of the kernel were lost here: this output is not complete.")
         if reply.caveat:
             execution.note(reply.caveat)
         for data in reply.payload("page"):
@@ -224,6 +242,8 @@ class ExecutionQueue:
             message = reply.caveat or UNKNOWN
         elif status == "interrupted":
             message = ladder.ended_by if ladder is not None else KEPT
+        if reply.missing:
+            message = f"{message} {LOST.format(reply.missing)}".strip()
         for proposal in reply.payload("set_next_input"):
             message = f"{message}\n{PROPOSES}\n{str(proposal.get('text', ''))[:PROPOSED_CHARS]}".strip()
         self._end(execution, status, message, reply.date)

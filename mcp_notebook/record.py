@@ -11,9 +11,10 @@ from nbformat import NotebookNode
 from mcp_notebook import rules
 from mcp_notebook.errors import UnknownExecution
 from mcp_notebook.execution import Execution
-from mcp_notebook.ledger import Recalled
+from mcp_notebook.masking import Masking
 from mcp_notebook.notebook import Notebook, revision
 from mcp_notebook.outputs import Displays, OutputCollector
+from mcp_notebook.recalled import Recalled
 from mcp_notebook.runtime import Made
 from mcp_notebook.spill import SpilledText
 
@@ -32,9 +33,11 @@ class Record:
         spill_directory: Path,
         spill_over_chars: int,
         on_forgotten: Callable[[str], None] = lambda _execution_id: None,
+        masking: Masking | None = None,
     ) -> None:
         self._notebook = notebook
         self._on_forgotten = on_forgotten
+        self.masking = masking or Masking(enabled=False)
         self._spill_directory = spill_directory
         self._spill_over_chars = spill_over_chars
         self._displays = Displays()
@@ -191,6 +194,7 @@ class Record:
             self._displays,
             spill_over_chars=self._spill_over_chars,
             open_long_text=lambda _index: SpilledText(self._spill_directory, secrets.token_hex(4)),
+            masking=self.masking,
         )
 
     def _is_superseded(self, execution: Execution) -> bool:

@@ -116,7 +116,7 @@ def stale(notebook: Notebook, ran: Mapping[str, Ran], life: int) -> dict[str, st
             continue
         record = ran.get(cell["id"])
         if record is None or record.life != life:
-            if record is not None or cell.get("execution_count") is not None:
+            if record is not None or cell.get("execution_count") is not None or cell.get("outputs"):
                 found[cell["id"]] = "ran in an earlier kernel"
             continue
         if record.revision != revision(cell):

@@ -4,6 +4,7 @@ They know nothing of the document: what a run contains is decided before, by ``r
 """
 
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,8 @@ class Run:
     ) -> None:
         self.id = f"{RUN}{secrets.token_hex(4)}"
         self._on_step = on_step
+        self.created = time.time()
+        """In seconds since the epoch."""
         self.action = action
         self.cell_ids = tuple(cell_ids)
         self.executions: list[Execution] = []
@@ -101,6 +104,7 @@ class Run:
             "taken": self._taken,
             "stopping": self._stopping,
             "finished": self.finished,
+            "created": self.created,
             "compared": self.comparison.as_data() if self.comparison is not None else None,
         }
 
@@ -115,6 +119,7 @@ class Run:
         """What ``as_data`` of an earlier server said; ``executions`` are those that are still known."""
         run = cls(data["action"], data["cell_ids"], frozenset(data["expected_to_fail"]), on_step)
         run.id, run.executions, run._taken = run_id, list(executions), data["taken"]
+        run.created = data.get("created", run.created)
         run._forgotten = len(data["executions"]) - len(executions)
         run.finished, run._stopping = data["finished"], data["stopping"]
         if run.comparison is not None:
@@ -127,12 +132,27 @@ class Run:
         """Begin no more cells."""
         self._stopping = True
 
+    @property
+    def updated(self) -> float:
+        """When its last cell finished; now, if it has not finished itself."""
+        return self.executions[-1].updated if self.finished and self.executions else time.time()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody ended it before all its cells had run."""
+        return self._stopping
+
+    @property
+    def asking(self) -> Execution | None:
+        """The cell of it that waits for input."""
+        return self.executions[-1].asking if self.executions else None
+
     async def wait(self, timeout_s: float) -> bool:
         """True when it is over, or one of its cells waits for input; False when the time is up."""
         with anyio.move_on_after(timeout_s):
-            while not self.finished and not self._asks():
+            while not self.finished and self.asking is None:
                 await self._next_change()
-        return self.finished or self._asks()
+        return self.finished or self.asking is not None
 
     @property
     def latest_line(self) -> str:
@@ -159,9 +179,6 @@ class Run:
         if execution.status == "error":
             return execution.cell_id not in self._expected_to_fail
         return execution.status != "ok"
-
-    def _asks(self) -> bool:
-        return bool(self.executions) and self.executions[-1].status == "waiting_for_input"
 
     async def _next_change(self) -> None:
         if self.executions and not self.executions[-1].finished:

@@ -10,10 +10,11 @@ from pathlib import Path
 from mcp_notebook.errors import ListenerRefused
 
 LONGEST_BYTES = 4 << 20
+HTTP = "Who comes in over HTTP"
 
 
-def read(path: Path, remedy: str) -> str:
-    """Its text. ``remedy`` says what to do with a file that is no secret.
+def read(path: Path, remedy: str, what: str = HTTP) -> str:
+    """Its text. ``remedy`` says what to do where ``what`` is no secret.
 
     Raises:
         FileNotFoundError: there is none.
@@ -24,20 +25,20 @@ def read(path: Path, remedy: str) -> str:
     except FileNotFoundError:
         raise
     except OSError as exc:
-        what = "is a symbolic link" if exc.errno in (errno.ELOOP, errno.EMLINK) else f"cannot be read ({exc.strerror})"
-        raise refused(path, what, remedy) from exc
+        why = "is a symbolic link" if exc.errno in (errno.ELOOP, errno.EMLINK) else f"cannot be read ({exc.strerror})"
+        raise refused(path, why, remedy, what) from exc
     try:
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode):
-            raise refused(path, "is no regular file", remedy)
+            raise refused(path, "is no regular file", remedy, what)
         if found.st_uid != os.geteuid():
-            raise refused(path, "belongs to another user", remedy)
+            raise refused(path, "belongs to another user", remedy, what)
         if found.st_mode & 0o077:
-            raise refused(path, f"is open to others (mode {stat.S_IMODE(found.st_mode):04o})", remedy)
+            raise refused(path, f"is open to others (mode {stat.S_IMODE(found.st_mode):04o})", remedy, what)
         with os.fdopen(file, "rb", closefd=False) as opened:
             return opened.read(LONGEST_BYTES).decode("utf-8", "replace")
     except OSError as exc:
-        raise refused(path, f"cannot be read ({exc.strerror})", remedy) from exc
+        raise refused(path, f"cannot be read ({exc.strerror})", remedy, what) from exc
     finally:
         os.close(file)
 
@@ -62,9 +63,9 @@ def replace(path: Path, text: str) -> None:
         raise
 
 
-def refused(path: Path, what: str, remedy: str) -> ListenerRefused:
+def refused(path: Path, why: str, remedy: str, what: str = HTTP) -> ListenerRefused:
     """Why the file cannot be used, and what to do."""
-    return ListenerRefused(f"Who comes in over HTTP must be your secret, and {path} {what}: {remedy}")
+    return ListenerRefused(f"{what} must be your secret, and {path} {why}: {remedy}")
 
 
 def _drafted(path: Path, text: str) -> Path:

@@ -6,21 +6,27 @@ both eras of MCP, so the lifespan's value is the connection that a call came fro
 no listener announces one, each client gets a connection of its own.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import anyio
+import anyio.to_thread
 from mcp.server import MCPServer, Server
 from mcp.server.lowlevel.server import NotificationOptions
 from mcp.server.models import InitializationOptions
 
 from mcp_notebook import __version__
+from mcp_notebook.passwords import PasswordPages
 from mcp_notebook.resources import Resources
+from mcp_notebook.sealing import sealing
 from mcp_notebook.sessions import Connection, Sessions
 from mcp_notebook.settings import Settings
+from mcp_notebook.task_extension import Find, Tasks
+from mcp_notebook.tasks import GuardedTasks
 from mcp_notebook.tools import notebook_tools
+from mcp_notebook.tools.cell_tasks import CellTasks
 
 INSTRUCTIONS = """\
 A live Jupyter notebook: a kernel that keeps its variables between calls, and a document that records \
@@ -65,8 +71,13 @@ def arriving(connection: Connection) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def open_server(settings: Settings, sessions: Sessions) -> AsyncIterator[MCPServer[Connection]]:
-    """The server over ``sessions``; while it is open it tells subscribers what changed."""
+async def open_server(
+    settings: Settings, sessions: Sessions, finders: Iterable[Find] = ()
+) -> AsyncIterator[MCPServer[Connection]]:
+    """The server over ``sessions``; while it is open it tells subscribers what changed.
+
+    ``finders`` find the tasks of tools that are added to it.
+    """
     resources = Resources(sessions)
 
     @asynccontextmanager
@@ -78,20 +89,23 @@ async def open_server(settings: Settings, sessions: Sessions) -> AsyncIterator[M
             connection.closed = True
             resources.forget(connection)
 
-    server = MCPServer(
-        "mcp-notebook",
-        title="Live notebook",
-        version=__version__,
-        instructions=INSTRUCTIONS,
-        tools=notebook_tools(settings, sessions),
-        lifespan=lifespan,
-        subscriptions=resources.news,
-        log_level="WARNING",
-    )
-    # A span for each message costs 0.1 ms, a third of a call's way through the SDK, and goes nowhere.
-    server.middleware[:] = [each for each in server.middleware if type(each).__name__ != "OpenTelemetryMiddleware"]
-    resources.register(lowlevel(server))
-    async with anyio.create_task_group() as tasks:
+    async with PasswordPages() as passwords, anyio.create_task_group() as tasks:
+        cells = CellTasks(settings, sessions, passwords, GuardedTasks(tasks))
+        server = MCPServer(
+            "mcp-notebook",
+            title="Live notebook",
+            version=__version__,
+            instructions=INSTRUCTIONS,
+            tools=notebook_tools(settings, sessions, passwords),
+            lifespan=lifespan,
+            subscriptions=resources.news,
+            log_level="WARNING",
+            request_state_security=await anyio.to_thread.run_sync(sealing, settings.home),
+            extensions=[Tasks(cells.find, *finders)],
+        )
+        # A span for each message costs 0.1 ms, a third of a call's way through the SDK, and goes nowhere.
+        server.middleware[:] = [each for each in server.middleware if type(each).__name__ != "OpenTelemetryMiddleware"]
+        resources.register(lowlevel(server))
         tasks.start_soon(resources.publish_changes)
         try:
             yield server

@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import psutil
 from anyio.abc import TaskStatus
 from nbformat import NotebookNode
 
@@ -23,17 +24,18 @@ from mcp_notebook.deaths import BY_ACTION, Deaths
 from mcp_notebook.document import Document
 from mcp_notebook.errors import BadRequest, UnknownCell, UnknownExecution
 from mcp_notebook.execution import Execution
-from mcp_notebook.hosting import SessionHost, answer_calls
+from mcp_notebook.hosting import SessionHost, answer_calls, environment_of
 from mcp_notebook.identity import ProcessId
 from mcp_notebook.inspection import inspect_kernel
 from mcp_notebook.kernels.base import Kernel, KernelInfo, Tasks
-from mcp_notebook.ledger import Ledger, Recalled
+from mcp_notebook.ledger import Ledger
 from mcp_notebook.life import KernelLife, StartKernel
 from mcp_notebook.limit import OutputLimit
 from mcp_notebook.memory_limit import MemoryLimit
 from mcp_notebook.options import Saved, SessionOptions
 from mcp_notebook.questions import Declined
 from mcp_notebook.queue import Stopped
+from mcp_notebook.recalled import Recalled, damage
 from mcp_notebook.record import Record
 from mcp_notebook.requests import Requests
 from mcp_notebook.runs import Run, Runs
@@ -58,7 +60,7 @@ class Session(SessionRuns):
         self.name = options.name
         self.workspace = options.workspace
         self.root = options.root or options.workspace
-        self.principal = options.principal
+        self.principal, self.outlives_server = options.principal, options.outlives_server
         self.started = options.started or datetime.now(UTC).isoformat(timespec="seconds")
         self.client_name, self.agent = "", None
         self._last_used = time.time()
@@ -70,6 +72,7 @@ class Session(SessionRuns):
             on_disk,
             options.check_free,
             keep=lambda on_disk: self._ledger.keep_base(on_disk),
+            masking=options.masking,
         )
         self._ledger = Ledger(options.directory if options.outlives_server else None, self.notebook, recalled)
         self._choice = KernelChoice(self.notebook, options.kernel_name)
@@ -86,7 +89,9 @@ class Session(SessionRuns):
         )
         host = SessionHost(options, self._life, self._ledger, self.as_data, self._on_late_call)
         self._runtime = Runtime(host, host)
-        self._record = Record(self.notebook, options.directory, options.spill_over_chars, self._ledger.forgotten)
+        self._record = Record(
+            self.notebook, options.directory, options.spill_over_chars, self._ledger.forgotten, options.masking
+        )
         self._deaths = Deaths(self._record, self._ledger)
         self._memory = MemoryLimit(options.memory_mb, lambda: self._life.running, self._deaths.stop)
         self._limit = OutputLimit(self._record, options.output_limit_bytes, options.spill_over_chars)
@@ -104,6 +109,8 @@ class Session(SessionRuns):
         """Who uses it from now on."""
         self.client_name, self.agent = client_name, agent
         self._ledger.lease(token, client_name, agent, process)
+        if self._options.masking.learn(self._options.client_environment()) and self.notebook.cells:
+            self._tasks.start_soon(self._mask)
 
     async def go_on(self, recalled: Recalled, kernel: Kernel | None) -> None:
         """Be what an earlier server's session was; ``kernel`` is the one that it had, None if it had none any more."""
@@ -117,12 +124,18 @@ class Session(SessionRuns):
             with suppress(UnknownExecution):
                 began = self._begun(data["began"])
                 self._requests.recall(request_id, data["hash"], began, time.time() - data["at"])
+        if kernel is not None and kernel.info.pid is not None:
+            with suppress(psutil.Error):  # its client, which knows more, may come later
+                self._options.masking.learn(environment_of(kernel.info.pid))
         for execution in pending:
             self._listen_to(execution)
         sent = [(each, recalled.executions[each.id].get("msg_id")) for each in pending]
         lives = kernel is not None and kernel.exit is None
         self._deaths.recall(kernel_facts, recalled.defined, lives=lives)
         self._life.adopt(kernel, kernel_facts["life"], Certificate.from_data(kernel_facts["death"]), sent)
+        self._tasks.start_soon(self._ledger.keep_synced)
+        if recalled.damaged:
+            self.say(damage(recalled.damaged))
         self._changed(None)
 
     async def leave(self) -> None:
@@ -217,6 +230,9 @@ class Session(SessionRuns):
 
     async def start(self) -> None:
         """Start the kernel. Raises KernelError, and is then as before."""
+        self._tasks.start_soon(self._ledger.keep_synced)
+        self._options.masking.learn(self._options.client_environment())
+        await self._mask()
         self._ledger.facts(self._options.facts() | {"directory": str(self._document.directory)})
         if self._document.on_disk is not None:
             await self._ledger.keep_base(self._document.on_disk)
@@ -270,9 +286,15 @@ class Session(SessionRuns):
         """Take an execution out of the queue, or interrupt it; others are not touched."""
         await self._life.cancel(execution)
 
-    async def answer(self, text: str, execution_id: str | None = None) -> None:
-        """Give the waiting ``input()`` its line, or a question its answer. Raises BadRequest when none waits."""
-        await self._life.answer(text, execution_id)
+    async def answer(
+        self, text: str, execution_id: str | None = None, *, asked: str | None = None, private: bool = False
+    ) -> None:
+        """Give the waiting ``input()`` its line, or a question its answer; see ``ExecutionQueue.answer``.
+
+        Raises:
+            BadRequest: none waits, or the answer does not fit.
+        """
+        await self._life.answer(text, execution_id, asked=asked, private=private)
 
     def decline(self, execution: Execution) -> None:
         """The user does not answer its question."""
@@ -281,7 +303,8 @@ class Session(SessionRuns):
 
     async def inspect(self, name: str | None) -> dict[str, Any]:
         """What is defined in the kernel; one variable in depth. Raises BadRequest, KernelError."""
-        return await inspect_kernel(self._life.kernel(), name)
+        found: dict[str, Any] = self._options.masking.data(await inspect_kernel(self._life.kernel(), name))
+        return found
 
     # The file
 
@@ -304,6 +327,10 @@ class Session(SessionRuns):
         return saved
 
     # Inside
+
+    async def _mask(self) -> None:
+        for cell in await self._document.mask():
+            self._ledger.cell(cell)
 
     async def _restart(self) -> None:
         self._record.restarted()

@@ -24,6 +24,8 @@ class SessionView:
     """The workspace of whoever opened it, which ``workspace`` lies in."""
     principal: str
     """Whose it is."""
+    outlives_server: bool
+    """Whether its server is a process that commands reach, and of which there may be a next one."""
     client_name: str
     """Of the client that used it last."""
     agent: str | None
@@ -64,6 +66,11 @@ class SessionView:
     @property
     def kernel_info(self) -> KernelInfo | None:
         return self._life.info
+
+    @property
+    def masked(self) -> list[str]:
+        """The names of the variables whose values its outputs do not show."""
+        return self._record.masking.names
 
     @property
     def pending(self) -> list[Execution]:

@@ -20,21 +20,21 @@ import anyio.to_thread
 
 from mcp_notebook import files, state
 from mcp_notebook.calls import Calls
-from mcp_notebook.errors import BadRequest, FileRefused, NotebookError, UnknownSession
+from mcp_notebook.errors import BadRequest, FileRefused, NotebookError
 from mcp_notebook.identity import ProcessId
 from mcp_notebook.kernels.adopt import adopt, known
 from mcp_notebook.kernels.base import Tasks
 from mcp_notebook.kernels.keeping import Keeper
 from mcp_notebook.kernels.launch import sweep
 from mcp_notebook.leases import Connection, Leases
-from mcp_notebook.left import Left, find_left
+from mcp_notebook.left import Left, Unreadable, find_left, nothing_left
 from mcp_notebook.life import StartKernel
 from mcp_notebook.naming import free_name, make_workspace, new_handle, workspace_in
 from mcp_notebook.options import LOCAL, OnChange, SessionOptions
 from mcp_notebook.quotas import Quotas
 from mcp_notebook.session import Session
 from mcp_notebook.settings import Settings
-from mcp_notebook.starting import starter
+from mcp_notebook.starting import masking_by, starter
 from mcp_notebook.tasks import GuardedTasks
 
 __all__ = ["LOCAL", "Connection", "Opened", "Sessions"]
@@ -66,6 +66,7 @@ class Sessions:
         self.listeners: list[OnChange] = []
         """Called with a session's handle and the id of a changed cell, None for the whole notebook."""
         self._sessions: dict[str, Session] = {}
+        self._unreadable = Unreadable()
         self._leases = Leases(settings.client_wait_s)
         self._quotas = Quotas(settings.limits, self._sessions)
         self._changed = anyio.Event()
@@ -75,7 +76,8 @@ class Sessions:
 
     async def __aenter__(self) -> Self:
         await anyio.to_thread.run_sync(state.prepare, self.settings.home)
-        left = await anyio.to_thread.run_sync(find_left, self.settings) if self._keeper is not None else []
+        find = partial(find_left, self.settings) if self._keeper is not None else nothing_left
+        left, self._unreadable = await anyio.to_thread.run_sync(find)
         await anyio.to_thread.run_sync(partial(sweep, self.settings.sockets, kept=self._keeper is not None))
         self._group = await anyio.create_task_group().__aenter__()
         self._tasks = GuardedTasks(self._group)
@@ -167,9 +169,7 @@ class Sessions:
         """The session of this handle, if it is one that ``connection`` may use. Raises UnknownSession."""
         session = self._sessions.get(handle)
         if session is None or (connection is not None and session.principal != connection.user):
-            raise UnknownSession(
-                "No such session. list_sessions shows yours; open_session opens one and returns its handle."
-            )
+            raise self._unreadable.unknown(handle, connection.user if connection else LOCAL)
         return session
 
     def usable_by(self, connection: Connection) -> list[Session]:
@@ -295,6 +295,8 @@ class Sessions:
             self._forget(session)
             await session.end()
             raise
+        for note in self._unreadable.notes(connection.user):
+            session.say(note)
         if connection.candidates:
             session.say(f"This session is new. {connection.candidates} Pass `session` to go on with one of them.")
             connection.candidates = ""
@@ -308,7 +310,7 @@ class Sessions:
             start = self._starter(options)
             session = Session(options, start, self._tasks, left.recalled.on_disk, left.recalled)
             await session.go_on(left.recalled, kernel)
-            state.own(left.directory)
+            state.take_over(left.directory)
             lease = left.recalled.lease
             session.client_name, session.agent = lease["client_name"], lease["agent"]
             if lease["token"]:
@@ -353,13 +355,13 @@ class Sessions:
             outlives_server=self._keeper is not None,
             on_change=self._tell,
             policy=self.settings.runtime,
+            masking=masking_by(self.settings),
             client_environment=partial(self._client_environment, directory.name),
             check_free=partial(self._check_free, directory.name),
         )
 
     def _starter(self, options: SessionOptions) -> StartKernel:
-        environment_of = partial(self._client_environment, options.handle)
-        start = starter(self.settings, self._keeper, environment_of, options.workspace, options.directory)
+        start = starter(self.settings, self._keeper, options)
         return self._quotas.limited(options.handle, options.principal, start)
 
     def _client_environment(self, handle: str) -> Mapping[str, str]:

@@ -5,6 +5,7 @@ package reads ``os.environ`` for its own behaviour.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -86,6 +87,10 @@ class Settings:
     """Patterns (fnmatch) of variables that kernels get although their names look secret."""
     env_withhold: tuple[str, ...] = ()
     """Patterns of variables that kernels do not get although their names look harmless."""
+    mask_secrets: bool = True
+    """Mask the values of variables that look secret, and tokens, in outputs."""
+    mask_patterns: tuple[str, ...] = ()
+    """Regular expressions of what else is masked there."""
 
 
 def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -101,6 +106,7 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
         chosen.pop("workspace", None)
     chosen |= _from_environment(env)
     chosen |= {name: value for name, value in overrides.items() if value is not None}
+    _check_patterns(chosen.get("mask_patterns", ()))
     named = chosen.pop("workspace", None)
     workspace = Path(named or relay.default_workspace(env)).expanduser()
     settings = Settings(
@@ -181,6 +187,14 @@ def _seconds(value: float) -> float:
     if not 0 <= value <= LONGEST_WAIT_S:
         raise ValueError
     return value
+
+
+def _check_patterns(patterns: tuple[str, ...]) -> None:
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as exc:
+            raise BadSettings(f"mask_patterns has {pattern!r}, which is no regular expression ({exc}).") from exc
 
 
 def _home(env: Mapping[str, str]) -> Path:

@@ -6,6 +6,7 @@ one user share the state directory: what belongs to a living one is never remove
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import time
@@ -21,6 +22,8 @@ JOURNAL = "journal.jsonl"
 KEPT_S = 7 * 24 * 3600
 OWNER = "owner"
 """A file with the identity of the process that a directory belongs to; where that cannot be had, its process id."""
+
+logger = logging.getLogger(__name__)
 
 
 def prepare(home: Path) -> None:
@@ -53,6 +56,14 @@ def own(directory: Path) -> None:
     """Mark a directory as this process's. Raises OSError."""
     me = ProcessId.of(os.getpid())
     replace_json(directory / OWNER, me.as_data() if me else os.getpid())
+
+
+def take_over(directory: Path) -> None:
+    """Mark the directory of a session that an earlier server had; where there is no room, its mark stays."""
+    try:
+        own(directory)
+    except OSError as exc:
+        logger.warning("%s cannot be marked as this server's: %s.", directory, exc.strerror)
 
 
 def replace_json(path: Path, data: object) -> None:

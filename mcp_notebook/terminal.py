@@ -22,7 +22,9 @@ _ESCAPE = (
     r"|\x1b[ -/]*[0-OQ-WYZ\\`-~]"  # two characters: save the cursor, choose a character set
 )
 _ESCAPES = re.compile(_ESCAPE)
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What is not shown, or begins what is not; newlines and tabs are."""
+INVISIBLE = re.compile(f"{_ESCAPE}|{CONTROLS.pattern}")
 _COLOUR = re.compile(r"(?:\x1b\[|\x9b)([0-9;:]*)m")
 _ERASE_IN_LINE = re.compile(r"(?:\x1b\[|\x9b)([012]?)K")
 _TOKENS = re.compile(rf"[^\r\b\x1b\x9b]+|[\r\b]|{_ESCAPE}|[\x1b\x9b]")
@@ -33,9 +35,9 @@ Style = tuple[str, ...]
 
 def plain(text: str) -> str:
     """The characters that a terminal would show, newlines and tabs among them, without colours."""
-    if not _CONTROLS.search(text):
+    if not CONTROLS.search(text):
         return text
-    return _CONTROLS.sub("", _ESCAPES.sub("", resolve(text)))
+    return CONTROLS.sub("", _ESCAPES.sub("", resolve(text)))
 
 
 def without_escapes(text: str) -> str:

@@ -274,7 +274,7 @@ def test_a_long_home(tmp_path: Path) -> None:
         me.kill_running_server()
         assert client.call("execute_cell", source="x + 1").splitlines()[-1] == "2"
         directory = me.settings.home / SESSIONS / me.status()["sessions"][0]["session"]
-        assert "facts" in read(directory / JOURNAL)
+        assert "facts" in read(directory / JOURNAL).entries
         assert max(len(str(path)) for path in me.settings.sockets.rglob("*")) < 100
 
 

@@ -1,8 +1,7 @@
-"""What must not stop the server: clients that speak nonsense, what lies in its way, disks that are full or spoiled."""
+"""What must not stop the server: clients that speak nonsense, what lies in its way, sessions that are spoiled."""
 
 import json
 import os
-import shutil
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -14,7 +13,6 @@ import pytest
 from mcp_notebook.listening import HELLO_BYTES
 from mcp_notebook.state import JOURNAL, SESSIONS
 from tests.daemons import WITHIN_S, Client, User, user, wait_until
-from tests.programs import on_disk, works
 from tests.relays import Relay
 
 ANSWERED = 60.0
@@ -191,76 +189,6 @@ def test_a_keeper_that_hangs_stops_new_kernels_only(me: User) -> None:
     keeper.send_signal(signal.SIGCONT)
     assert " ok " in other.call("execute_cell", source="x = 1")
     assert len([process for process in me.processes() if "keeper.py" in " ".join(process.cmdline())]) == 1
-
-
-FILL = """
-import os
-home = os.environ["MCP_NOTEBOOK_HOME"]
-filler = open(f"{home}/filler", "wb", buffering=0)
-size = 1 << 16
-while size:
-    try:
-        filler.write(b"x" * size)
-    except OSError:
-        size //= 2
-try:
-    with open(f"{home}/more", "w") as more:
-        more.write("x")
-except OSError as exc:
-    print("full:", exc.strerror)
-"""
-
-
-@pytest.fixture
-def small(me: User) -> Iterator[tuple[str, ...]]:
-    """Before a relay: the home of all that it starts is a small disk of its own."""
-    me.settings.home.mkdir()
-    before = on_disk(me.settings.home, "size=2m")
-    assert works(before), "This test needs Linux, and root or an ordinary user who may mount a tmpfs in a namespace."
-    yield before
-    if os.getuid():  # in there it was root, with a socket directory of its own
-        me.end()
-        shutil.rmtree(Path("/tmp/mcp-notebook-0"), ignore_errors=True)
-
-
-def test_a_home_on_a_full_disk(me: User, small: tuple[str, ...]) -> None:
-    """What runs runs on, and it is said what that means; a new session is refused. With room again nothing is lost."""
-    with Relay(me, before=small) as client:
-        client.initialize()
-        answer = client.call("execute_cell", source=FILL)
-        assert "full: No space left on device" in answer, answer
-        told = answer
-        handle = json.loads(client.call("list_sessions"))["sessions"][0]["session"]
-        for value in range(20):
-            answer = client.call("execute_cell", source=f"x = {value}; print('y' * 10_000); x")
-            assert str(value) in answer.splitlines()[2:], answer
-            told += answer
-        assert told.count("The state directory cannot be written (No space left on device)") == 1
-        refused = client.call("open_session", name="second")
-        assert "No space left on device" in refused
-        assert "The state directory" in refused
-        assert "inserted" in client.call("edit_cell", source="print('long')", edit_mode="insert")
-        assert " ok " in client.call("execute_cell", source="os.unlink(f'{home}/filler'); filler.close()")
-        second = json.loads(client.call("open_session", name="second"))["session"]
-        assert " ok " in client.call("execute_cell", source="z = 1", session=second)
-        assert client.call("execute_cell", source="x", session=handle).splitlines()[-1] == "19"
-        before = client.call("read_notebook", session=handle, outputs="full")
-        me.kill_running_server()
-        assert client.call("read_notebook", session=handle, outputs="full") == before
-        assert "Saved" in client.call("save_notebook", path="a.py", session=handle)
-    assert "print('long')" in (me.workspace / "a.py").read_text()
-
-
-def test_a_home_that_is_full_when_the_server_starts(me: User, small: tuple[str, ...]) -> None:
-    """It serves, though it cannot even write its log; what needs room is refused until there is some."""
-    full = (*small, "sh", "-c", 'cat /dev/zero >"$MCP_NOTEBOOK_HOME/filler" 2>/dev/null; exec "$@"', "sh")
-    with Relay(me, before=full) as client:
-        client.initialize()
-        for _ in range(2):
-            refused = client.call("execute_cell", source="x = 1")
-            assert "The state directory" in refused
-            assert "No space left on device" in refused
-        assert "sessions" in client.call("list_sessions")
 
 
 SPOILED = {

@@ -65,7 +65,7 @@ async def test_waiting_ends_with_its_time() -> None:
     job.begin(1)
     assert await job.wait(0.01) is False
     assert status(job) == "running"
-    job.ask("name? ", False)
+    job.ask("name? ", False, 1)
     assert await job.wait(0) is True
     assert job.prompt == "name? "
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mcp_notebook.ledger import recall
+from mcp_notebook.recalled import recall
 from tests.daemons import Client, User, text_of, user, wait_until
 from tests.relays import Relay, Relays, relays
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mcp_notebook.ledger import Ledger, recall
+from mcp_notebook.ledger import Ledger
 from mcp_notebook.notebook import Notebook
+from mcp_notebook.recalled import recall
 from mcp_notebook.state import JOURNAL
 
 EDITS = 200

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from mcp_types.methods import serialize_server_result
 
 from tests.relayed import Bench, bench, text_of
 
@@ -177,6 +178,22 @@ def test_an_initialize_in_flight_is_answered_by_the_next_daemon(bench: Bench) ->
     bench.daemon("two")
     bench.until(lambda: bench.got("initialize", "two"))
     assert bench.got("initialize", "two")[0]["id"] == request
+
+
+@pytest.mark.parametrize("version", ["2025-11-25", "2026-07-28"])
+def test_what_is_said_of_a_call_is_a_result_in_both_eras(bench: Bench, version: str) -> None:
+    """As each of their schemas has it."""
+    bench.start_on_demand()
+    first = bench.daemon()
+    relay = bench.relay()
+    if version < "2026":
+        relay.shake_hands()
+    relay.tool("edit_cell", do="hold")
+    bench.until(lambda: bench.got("tools/call", "one"))
+    first.kill()
+    first.wait()
+    said = relay.receive()["result"]
+    assert serialize_server_result("tools/call", version, said)["isError"]
 
 
 def test_what_a_daemon_never_began_is_sent_to_the_next_one(bench: Bench) -> None:

@@ -101,12 +101,19 @@ def _recognised(cell: NotebookNode, old: NotebookNode | None, *, tags: bool) -> 
         new |= {"outputs": [], "execution_count": None}
     if old is not None:
         new["id"] = old["id"]
+        if cell["cell_type"] == old["cell_type"] and _as_said(cell["source"]) == _as_said(old["source"]):
+            new["source"] = old["source"]
         metadata = {key: old["metadata"][key] for key in old["metadata"] if key != "tags" or not tags} | metadata
         if cell["cell_type"] == old["cell_type"] == "code":
             new |= {"outputs": old["outputs"], "execution_count": old["execution_count"]}
         if cell["cell_type"] != "code" and "attachments" in old:
             new["attachments"] = old["attachments"]
     return node({**new, "metadata": metadata})
+
+
+def _as_said(source: str) -> str:
+    """What a text can say of it: empty lines at both ends are the text's own."""
+    return source.rstrip().lstrip("\n")
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from mcp_notebook.outputs import Message
 OnMessage = Callable[[Message], None]
 OnSent = Callable[[str], None]
 """Called with the id of a request just before it is sent: what is not written down then is never found again."""
-OnInput = Callable[[str, bool], None]
-"""Called with the prompt of a waiting ``input()``, and whether what is asked for is a password."""
+OnInput = Callable[[str, bool, int], None]
+"""Called with the prompt of a waiting ``input()``, whether what is asked for is a password, and its number in the
+kernel's life: another server that takes the kernel over gets the same one."""
 
 
 @dataclass(frozen=True)

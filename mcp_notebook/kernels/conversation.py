@@ -6,6 +6,7 @@ It knows nothing of how a kernel is started or ended. The kernel's own half coun
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import anyio
@@ -14,19 +15,21 @@ import anyio.lowlevel
 from mcp_notebook.errors import KernelDied, KernelError
 from mcp_notebook.kernels.base import Process
 from mcp_notebook.kernels.channels import Channel, Channels
+from mcp_notebook.kernels.gaps import Gaps
 from mcp_notebook.kernels.request import Replayed, Request, counted, ignore_input, ignore_message
-from mcp_notebook.outputs import Message
+from mcp_notebook.outputs import Message, lost
 
 REMEMBERED = 500
 """Finished executions whose late messages still find their cell."""
+FETCH_AFTER_S = 0.3
+"""Silence on IOPub, after which messages that a reply counts are fetched from the kernel."""
 LOST_AFTER_S = 5.0
-"""Silence on IOPub after a reply that makes missing messages lost ones, or after idle a missing reply."""
+"""Silence on IOPub after which what the kernel does not keep is not waited for any more."""
 REPLY_WITHIN_S = 0.5
-"""After idle, before the kernel is asked for a reply that may have gone to an earlier server."""
-INPUT_WITHIN_S = 1.0
-"""A request for input waits so long for the messages that it counts."""
+"""After idle, before the kernel is asked for a reply that was lost, or went to an earlier server."""
 HANDED_AT_ONCE = 100
 """Replayed messages taken in before others have their turn."""
+NO_IDLE = "The kernel replied and did not become idle: it may have sent more, and does not keep what it has sent."
 NO_ANSWER = (
     "The kernel is alive but did not answer in time: it may be in code that holds Python's lock."
     " Try again, or call control_kernel(action='interrupt')."
@@ -44,16 +47,13 @@ class Conversation:
         """The execution that this client has running."""
         self.subscribed = anyio.Event()
         """Whether IOPub messages reach us."""
+        self.arrived = 0
+        """IOPub messages so far."""
         self._has_called = False
         """Whether somebody may still answer the latest call."""
         self._process = process
         self._requests: OrderedDict[str, Request] = OrderedDict()
         self._asked: dict[str, Request] = {}
-        self._last_number: int | None = None
-        self._behind = 0
-        """By how many messages the kernel's count is ahead of what it numbers, after a send that was torn."""
-        self._given_up: tuple[int, Request] | None = None
-        """The count up to which messages of a request were given up."""
         self._missing = 0
         self._input_request: Message | None = None
         self._inputs_seen = 0
@@ -61,10 +61,16 @@ class Conversation:
         self._channels = Channels(connection, self._on_frame, identity)
         self.send, self.new_id = self._channels.request, self._channels.new_id
         self.close = self._channels.close
+        self._gaps = Gaps(self, self._channels.unpacked, partial(self._channels.later, 0))
 
     @property
     def identity(self) -> str:
         return self._channels.identity
+
+    @property
+    def last(self) -> int:
+        """The number of the latest IOPub message that was passed on."""
+        return self._gaps.last
 
     def begin(self, msg_id: str, request: Request) -> None:
         """``request`` was sent, by us or an earlier client, and is the running execution now."""
@@ -84,6 +90,7 @@ class Conversation:
 
     def hang_up(self) -> None:
         """The kernel is dead: tell whoever waits for an answer."""
+        self._gaps.give_up()
         for request in (*self._requests.values(), *self._asked.values()):
             request.done.set()
         self.subscribed.set()
@@ -133,8 +140,7 @@ class Conversation:
                 await anyio.lowlevel.checkpoint()
         request.held, request.replayed_to = None, replayed.last
         request.missing_before = self._missing - replayed.missing(held)
-        if replayed.last:
-            self._last_number = max(self._last_number or 0, replayed.last)
+        self._gaps.skip_to(replayed.last)
         if replayed.input_request is not None:
             self._take_input_request(replayed.input_request)
         self._ask_for_input(overdue=self._input_request)
@@ -154,7 +160,9 @@ class Conversation:
     def _on_frame(self, channel: Channel, message: Message, number: int | None) -> None:
         parent = str(message["parent_header"].get("msg_id", ""))
         if channel == "iopub":
-            self._on_iopub(message, number, parent)
+            self.arrived += 1
+            self.subscribed.set()
+            self._gaps.take(message, number)
         elif channel == "stdin":
             if self.current is not None and message["header"]["msg_type"] == "input_request":
                 self._take_input_request(message)
@@ -163,13 +171,14 @@ class Conversation:
             self._asked[parent].done.set()
         elif parent in self._requests and message["header"]["msg_type"] == "execute_reply":
             self.take_reply(self._requests[parent], message)
+        else:
+            self._gaps.take_answer(parent, message)
 
-    def _on_iopub(self, message: Message, number: int | None, parent: str) -> None:
+    # What Gaps tells
+
+    def on_message(self, message: Message, number: int | None) -> None:
+        parent = str(message["parent_header"].get("msg_id", ""))
         request = self._requests.get(parent)
-        if number is not None:
-            number = self._true(number, request)
-            self._count(number)
-        self.subscribed.set()
         if request is None:
             if parent in self._asked:
                 self._asked[parent].idle = self._asked[parent].idle or _is_idle(message)
@@ -177,23 +186,34 @@ class Conversation:
             request.held.messages.append((number, message))
         elif number is None or number > request.replayed_to:
             self._deliver(request, message)
+        self.on_caught_up()
+
+    def on_lost(self, numbers: range) -> None:
+        self._missing += len(numbers)
+        request = self.current or next(reversed(self._requests.values()), None)
+        if request is None:
+            return
+        if request.held is not None:
+            request.held.lose(numbers)
+        else:
+            request.on_message(lost(len(numbers)))
+
+    def on_caught_up(self) -> None:
         if self.current is not None and self.current.reply is not None:
             self._complete(self.current)
         elif self._input_request is not None:
             self._ask_for_input()
 
-    def _count(self, number: int) -> None:
-        if self._last_number is not None and number > self._last_number + 1:
-            self._missing += number - self._last_number - 1
-            if self.current is not None and self.current.held is not None:
-                self.current.held.gaps.append(range(self._last_number + 1, number))
-        self._last_number = number
+    def ask_half(self, call: str, args: dict[str, Any]) -> str:
+        return self.send("control", "mcp_notebook_request", {"call": call, "args": args})
+
+    # Inside
 
     def _deliver(self, request: Request, message: Message) -> None:
         request.on_message(message)
         if _is_idle(message) and not request.idle:
             request.idle = True
-            if request.reply is None and request.is_resumed:
+            if request.reply is None and (request.is_resumed or self._gaps.last):
                 self._channels.later(REPLY_WITHIN_S, lambda: self._stop_without_reply(request))
             elif request.reply is None:
                 self._expect_the_rest(request)
@@ -201,13 +221,6 @@ class Conversation:
     def _stop_without_reply(self, request: Request) -> None:
         if request.reply is None:
             request.done.set()
-
-    def _true(self, number: int, request: Request | None) -> int:
-        """A message's number as the kernel counts; the next request's first tells whether it had counted wrong."""
-        if self._given_up is not None and request is not self._given_up[1]:
-            self._behind += max(0, self._given_up[0] - number - self._behind + 1)
-            self._given_up = None
-        return number + self._behind
 
     def _take_input_request(self, message: Message) -> None:
         number = message["parent_header"].get("mcp_notebook", {}).get("input", self._inputs_seen + 1)
@@ -220,7 +233,7 @@ class Conversation:
             self._end_call()
             self._input_request = message
             self._ask_for_input()
-            self._channels.later(INPUT_WITHIN_S, lambda: self._ask_for_input(overdue=message))
+            self._channels.later(FETCH_AFTER_S, lambda: self._expect_what_was_before(message))
 
     def _end_call(self) -> None:
         if self._has_called:
@@ -232,35 +245,51 @@ class Conversation:
         if self._input_request is None or self.current is None or self.current.held is not None:
             return
         before = self._input_request["parent_header"].get("mcp_notebook", {}).get("iopub", 0)
-        if overdue is self._input_request or (self._last_number or 0) >= before:
+        if self._gaps.reached(before):
             content, self._input_request = self._input_request["content"], None
-            self.current.on_input(str(content.get("prompt", "")), bool(content.get("password")))
+            self.current.on_input(str(content.get("prompt", "")), bool(content.get("password")), self._inputs_seen)
+        elif overdue is self._input_request:
+            self._gaps.fetch_to(before)
+
+    def _expect_what_was_before(self, message: Message, silent_s: float = 0) -> None:
+        """A request for input came, and not yet all that was printed before."""
+        if message is not self._input_request:
+            return
+        self._ask_for_input(overdue=message)
+        if silent_s >= LOST_AFTER_S:
+            self._gaps.settle()
+        later = partial(self._expect_what_was_before, message, silent_s + FETCH_AFTER_S)
+        self._channels.later(FETCH_AFTER_S, later)
 
     def _complete(self, request: Request) -> None:
         """Done, when the reply is here and so are all messages that it counts."""
         if request.reply is None or request.held is not None:
             return
         wanted = counted(request.reply)
-        if request.idle if wanted is None else (self._last_number or 0) >= wanted:
+        if request.idle if wanted is None else self._gaps.reached(wanted):
             request.done.set()
 
-    def _expect_the_rest(self, request: Request) -> None:
-        seen = self._last_number
+    def _expect_the_rest(self, request: Request, silent_s: float = 0) -> None:
+        """A reply or ``idle`` came, and not yet all that belongs to it; nor anything for some time."""
+        seen = self.arrived
 
-        def give_up() -> None:
+        def look() -> None:
             if request.done.is_set():
                 return
-            if self._last_number != seen or request.held is not None:
+            count = counted(request.reply) if request.reply else None
+            if self.arrived != seen or request.held is not None or self._gaps.is_busy:
                 self._expect_the_rest(request)
-                return
-            wanted = counted(request.reply) if request.reply else None
-            if wanted is not None:
-                self._missing += max(0, wanted - (seen or 0))
-                self._last_number = max(wanted, seen or 0)
-                self._given_up = (self._last_number, request)
-            request.done.set()
+            elif count is not None:
+                self._gaps.fetch_to(count)
+                if silent_s >= LOST_AFTER_S:
+                    self._gaps.settle()
+                self._expect_the_rest(request, silent_s + FETCH_AFTER_S)
+            else:
+                request.caveat = NO_IDLE if request.reply is not None else ""
+                request.done.set()
 
-        self._channels.later(LOST_AFTER_S, give_up)
+        counts = request.reply is not None and counted(request.reply) is not None
+        self._channels.later(FETCH_AFTER_S if counts else LOST_AFTER_S, look)
 
 
 def _ignore_call(_line: str | None) -> None:

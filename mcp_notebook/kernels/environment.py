@@ -16,14 +16,9 @@ from importlib import metadata
 from pathlib import Path
 
 from mcp_notebook.errors import KernelNotFound
+from mcp_notebook.masking import looks_secret
 
 OLDEST_IPYKERNEL = (6, 29)
-SECRET_WORDS = (
-    "KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "PASSWD", "AUTH", "DSN", "WEBHOOK", "CREDS", "BEARER",
-    "APIKEY",
-)  # fmt: skip
-HARMLESS = ("SSH_AUTH_SOCK", "XAUTHORITY", "DBUS_SESSION_BUS_ADDRESS")
-"""Names that look secret and hold none."""
 
 _PROBE = """
 import importlib.metadata as m, json, sys
@@ -67,7 +62,7 @@ def kernel_environment(
     given: dict[str, str] = {}
     withheld: list[str] = []
     for name, value in environment.items():
-        secret = _looks_secret(name) or _matches(name, withhold)
+        secret = looks_secret(name) or _matches(name, withhold)
         if secret and not _matches(name, keep):
             withheld.append(name)
         else:
@@ -136,11 +131,6 @@ def _stamp(path: Path) -> tuple[float, ...]:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
-
-
-def _looks_secret(name: str) -> bool:
-    upper = name.upper()
-    return name not in HARMLESS and any(word in upper for word in SECRET_WORDS)
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

@@ -18,7 +18,7 @@ from mcp_notebook.kernels.base import Defined, Exit, KernelInfo, OnInput, OnMess
 from mcp_notebook.kernels.conversation import NO_ANSWER, Conversation
 from mcp_notebook.kernels.launch import FINDER, RUNTIME, runtime_sources
 from mcp_notebook.kernels.request import Held, Request, ignore_input, ignore_message
-from mcp_notebook.kernels.takeover import follow
+from mcp_notebook.kernels.takeover import ask_for_reply, follow
 
 IDLE_AGAIN_S = 0.2
 HELLO_WITHIN_S = 1.0
@@ -99,6 +99,8 @@ class LocalKernel:
         self._conversation.begin(msg_id, request)
         try:
             await request.done.wait()
+            if request.reply is None and self._has_half and self.exit is None:
+                await ask_for_reply(self._conversation, msg_id, request)
         finally:
             self._running = None
             self._conversation.end()
@@ -120,6 +122,7 @@ class LocalKernel:
         return self._reply(request, caveat)
 
     def _reply(self, request: Request, caveat: str = "") -> Reply:
+        caveat = caveat or request.caveat
         missing = self._conversation.missing(request)
         if request.reply is None:
             self._check_alive()

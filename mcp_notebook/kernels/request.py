@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from mcp_notebook.kernels.base import OnInput, OnMessage
-from mcp_notebook.outputs import Message
+from mcp_notebook.outputs import Message, is_lost, lost
 
 Unpack = Callable[[Sequence[bytes]], Message | None]
 
@@ -22,7 +22,19 @@ class Held:
 
     messages: list[tuple[int | None, Message]] = field(default_factory=list)
     gaps: list[range] = field(default_factory=list)
-    """Numbers, of whatever request, that were left out meanwhile."""
+    """Numbers, of whatever request, that were lost meanwhile; in ``messages`` a ``lost`` one stands for each range."""
+
+    def lose(self, numbers: range) -> None:
+        self.gaps.append(numbers)
+        self.messages.append((numbers[-1], lost(len(numbers))))
+
+    def up_to(self, last: int) -> dict[int, Message]:
+        """What arrived with a number that is not above ``last``."""
+        return {
+            number: message
+            for number, message in self.messages
+            if number is not None and number <= last and not is_lost(message)
+        }
 
     def missing_after(self, last: int) -> int:
         """How many messages above ``last`` never arrived."""
@@ -44,6 +56,8 @@ class Request:
     """Whether an earlier server sent it: its reply may have gone there, and is asked for when it does not come."""
     replayed_to: int = 0
     """Messages up to this number were replayed."""
+    caveat: str = ""
+    """A sentence on what may be missing, where nobody can know."""
 
 
 @dataclass
@@ -75,13 +89,20 @@ class Replayed:
 
     def missing(self, held: Held) -> int:
         """How many messages neither the kernel still has nor arrived here."""
-        here = self.messages.keys() | {number for number, _ in held.messages if number is not None}
-        gone = self.dropped - sum(1 for number in here if number < self.oldest)
-        return max(0, gone) + held.missing_after(self.last)
+        return self._gone(held) + held.missing_after(self.last)
+
+    def _gone(self, held: Held) -> int:
+        here = self.messages.keys() | held.up_to(self.last).keys()
+        return max(0, self.dropped - sum(1 for number in here if number < self.oldest))
 
     def joined(self, held: Held, unpack: Unpack) -> Iterator[Message]:
-        """The replayed messages and the live ones, each once, in order; ``held`` may grow meanwhile."""
-        early = {number: message for number, message in held.messages if number is not None and number <= self.last}
+        """The replayed messages and the live ones, each once, in order; ``held`` may grow meanwhile.
+
+        A ``lost`` message stands for those that are not here: what a kernel has dropped was the oldest.
+        """
+        if gone := self._gone(held):
+            yield lost(gone)
+        early = held.up_to(self.last)
         for number in sorted(self.messages.keys() | early.keys()):
             joined = early.get(number) or unpack(self.messages[number])
             if joined is not None:
@@ -101,7 +122,7 @@ def ignore_message(_message: Message) -> None:
     """For requests of which only the reply is wanted."""
 
 
-def ignore_input(_prompt: str, _password: bool) -> None:
+def ignore_input(_prompt: str, _password: bool, _number: int) -> None:
     """For requests that ask for no input."""
 
 

@@ -38,12 +38,18 @@ async def follow(conversation: Conversation, msg_id: str, request: Request, *, h
         await _done_or_gone(conversation, request)
     if request.reply is None:
         # It went to the earlier server, or was sent before the kernel knew our socket.
-        again = await _replay(conversation, msg_id, request.replayed_to)
+        await ask_for_reply(conversation, msg_id, request)
+    return NOT_KNOWN if request.reply is None else ""
+
+
+async def ask_for_reply(conversation: Conversation, msg_id: str, request: Request) -> None:
+    """``request`` is over and its reply did not come: have the kernel tell it again, if it can."""
+    with suppress(KernelDied):
+        again = await _replay(conversation, msg_id, conversation.last)
         if again is not None and again.reply is not None:
             request.done = anyio.Event()
             conversation.take_reply(request, again.reply)
             await request.done.wait()
-    return NOT_KNOWN if request.reply is None else ""
 
 
 async def _replay(conversation: Conversation, msg_id: str, after: int) -> Replayed | None:

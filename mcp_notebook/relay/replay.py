@@ -139,8 +139,7 @@ class Conversation:
                 del self.in_flight[identity]
             elif not (request.repeatable or never_begun):
                 del self.in_flight[identity]
-                content = {"content": [{"type": "text", "text": OUTCOME_UNKNOWN}], "isError": True}
-                told.append(dump({"jsonrpc": "2.0", "id": identity, "result": content}))
+                told.append(dump({"jsonrpc": "2.0", "id": identity, "result": self._refusal(OUTCOME_UNKNOWN)}))
             elif request.crashes >= MOST_CRASHES:
                 del self.in_flight[identity]
                 told.append(error(identity, DEADLY.format(request.crashes, self._log)))
@@ -183,6 +182,11 @@ class Conversation:
         refused = [error(identity, text) for identity, request in self.in_flight.items() if not request.cancel]
         self.in_flight.clear()
         return refused
+
+    def _refusal(self, text: str) -> dict[str, object]:
+        """The result of a tool; the era without a handshake wants to be told that it is whole."""
+        era = {} if self._initialize else {"resultType": "complete"}
+        return {"content": [{"type": "text", "text": text}], "isError": True, **era}
 
     def _ours(self, identity: object) -> str:
         return f"{self.prefix}:{json.dumps(identity)}"
@@ -261,7 +265,7 @@ def _parsed_id(token: bytes) -> str | float | None:
 
 def _is_repeatable(method: object, parameters: dict[str, object]) -> bool:
     """Whether sending it a second time does no more than once."""
-    if method != "tools/call":
+    if method != "tools/call" or parameters.get("requestState") is not None:  # it attaches to what was begun before
         return True
     arguments = parameters.get("arguments")
     action = arguments.get("action") if isinstance(arguments, dict) else None

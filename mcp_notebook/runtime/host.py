@@ -19,6 +19,11 @@ class Made:
     ended: list[dict[str, Any]] = field(default_factory=list)
     """Each with ``name``, ``seconds`` and ``ok``, and with ``args`` and ``answer`` if those are kept."""
 
+    @property
+    def questions(self) -> int:
+        """How many times the user was asked something and that came to an end."""
+        return sum(call["name"] == "ask_user" for call in self.ended)
+
 
 class Host(Protocol):
     """One session."""

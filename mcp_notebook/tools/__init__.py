@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from mcp.server.mcpserver.tools import Tool
 
+from mcp_notebook.passwords import PasswordPages
 from mcp_notebook.sessions import Sessions
 from mcp_notebook.settings import Settings
 from mcp_notebook.tools.document import edit_cell, read_notebook, save_notebook
@@ -28,6 +29,6 @@ TOOLS: Sequence[Declaration] = (
 )
 
 
-def notebook_tools(settings: Settings, sessions: Sessions) -> list[Tool]:
+def notebook_tools(settings: Settings, sessions: Sessions, passwords: PasswordPages) -> list[Tool]:
     """The tools over ``sessions``, in the table's order."""
-    return [NotebookTool.declared(row, settings, sessions) for row in TOOLS]
+    return [NotebookTool.declared(row, settings, sessions, passwords) for row in TOOLS]

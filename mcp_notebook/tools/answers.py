@@ -130,9 +130,15 @@ def asks_for_input(call: Call, session: Session, execution: Execution) -> str:
     asked = f"Cell {execution.cell_id} waits for input{f': {prompt!r}' if prompt else ''}."
     if execution.password:
         stop = next_call(call, session, "control_kernel", action="interrupt")
+        way = "Let the cell read it from a file or from the environment instead."
+        if session.outlives_server:
+            wait = next_call(call, session, "get_output", execution_id=execution.id, wait_s=call.settings.wait_s)
+            way = (
+                f"Ask the user to run `mcp-notebook answer {session.handle}` in a terminal on this server's machine; "
+                f"{wait} then waits for the cell."
+            )
         return (
-            f"{asked} It is a password, which must not pass through this conversation: let the cell read "
-            f"it from a file or from the environment instead. {stop} ends the waiting."
+            f"{asked} It is a password, which must not pass through this conversation. {way} {stop} ends the waiting."
         )
     answer = next_call(call, session, "control_kernel", action="answer", text="...", execution_id=execution.id)
     return f"{asked} Call {answer}."

@@ -1,7 +1,6 @@
 """The tool control_kernel: what is done to the kernel rather than in it."""
 
 import json
-from functools import partial
 from typing import Annotated, Any, Literal
 
 from mcp_types import ContentBlock, TextContent
@@ -12,9 +11,11 @@ from mcp_notebook.execution import Execution
 from mcp_notebook.render import shortened
 from mcp_notebook.session import Session
 from mcp_notebook.settings import DEFAULT_WAIT_S
-from mcp_notebook.tools.answers import execution_blocks, run_blocks
+from mcp_notebook.tools.answers import execution_blocks
+from mcp_notebook.tools.asking import made_again
+from mcp_notebook.tools.following import Answer, follow, follow_again
 from mcp_notebook.tools.tool import Call, RequestId, SessionHandle
-from mcp_notebook.tools.waiting import WaitS, cancelled_with_call, existing_session, wait_with_progress, with_progress
+from mcp_notebook.tools.waiting import WaitS, existing_session, with_progress
 
 Action = Literal["interrupt", "kill", "restart", "rebuild", "run_all", "run_stale", "shutdown", "status", "answer"]
 RUNS = ("rebuild", "run_all", "run_stale")
@@ -37,12 +38,12 @@ async def control_kernel(
     wait_s: WaitS = DEFAULT_WAIT_S,
     request_id: RequestId = None,
     session: SessionHandle = None,
-) -> list[ContentBlock]:
+) -> Answer:
     """Act on the session's kernel.
 
     - `interrupt` stops the running cell; variables stay, queued cells go on. Says how it was stopped, and shows
       what the cell had printed. What the cell had started ends with it; what earlier cells started lives.
-    - `answer` gives the line `text` to a cell that waits in input().
+    - `answer` gives the line `text` to a cell that waits in input(); never a password, which people type elsewhere.
     - `status`: is it alive, busy, which executions are queued, which cells are stale.
     - `run_all` runs every code cell in document order, `run_stale` only those whose outputs no longer match
       the code; both stop at the first error.
@@ -57,6 +58,8 @@ async def control_kernel(
     at a time. Returns what was done and whether variables were kept.
     """
     _check(action, text=text, execution_id=execution_id, dry_run=dry_run, request_id=request_id)
+    if (again := await made_again(call, session)) is not None:
+        return await follow_again(call, again, wait_s)
     live = await existing_session(call, session)
     if action == "answer":
         return await _answer(call, live, text or "", execution_id, wait_s)
@@ -110,24 +113,17 @@ def _status(session: Session) -> dict[str, Any]:
     return session.status() | {"stale_cells": len(stale), "stale": few}
 
 
-async def _answer(
-    call: Call, session: Session, text: str, execution_id: str | None, wait_s: float
-) -> list[ContentBlock]:
-    execution = session.execution(execution_id) if execution_id is not None else _waiting(session)
+async def _answer(call: Call, session: Session, text: str, execution_id: str | None, wait_s: float) -> Answer:
+    execution = session.execution(execution_id) if execution_id is not None else await _waiting(session)
     await session.answer(text, execution.id)
-    await wait_with_progress(call, execution, wait_s, lambda: execution.latest_line)
-    return await execution_blocks(call, session, execution)
+    return await follow(call, session, execution, wait_s, began=False)
 
 
-async def _run(
-    call: Call, session: Session, action: Action, request_id: str | None, wait_s: float
-) -> list[ContentBlock]:
+async def _run(call: Call, session: Session, action: Action, request_id: str | None, wait_s: float) -> Answer:
     begin = {"rebuild": session.rebuild, "run_all": session.run_all, "run_stale": session.run_stale}[action]
     mine = not session.knows(request_id)
     run = await with_progress(call, "preparing", lambda: begin(request_id=request_id))
-    async with cancelled_with_call(call, partial(session.stop, run) if mine else None):
-        await wait_with_progress(call, run, wait_s, lambda: run.latest_line)
-    return run_blocks(call, session, run)
+    return await follow(call, session, run, wait_s, began=mine)
 
 
 def _plan(session: Session, action: Action) -> str:
@@ -149,8 +145,9 @@ def _first_line(session: Session, cell_id: str) -> str:
     return first if len(first) <= LINE_CHARS and not more else f"{first[:LINE_CHARS]} ..."
 
 
-def _waiting(session: Session) -> Execution:
+async def _waiting(session: Session) -> Execution:
     for execution in session.pending:
+        await execution.caught_up()
         if execution.status == "waiting_for_input":
             return execution
     raise BadRequest('No cell waits for input. control_kernel(action="status") tells what is running.')

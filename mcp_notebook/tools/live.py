@@ -1,25 +1,17 @@
 """The tools around running code: open_session, execute_cell, inspect_variables, list_sessions."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any
 
-from mcp_types import ContentBlock
 from pydantic import Field
 
 from mcp_notebook.errors import BadRequest
 from mcp_notebook.session import Session
 from mcp_notebook.settings import DEFAULT_WAIT_S
-from mcp_notebook.tools.answers import execution_blocks
-from mcp_notebook.tools.asking import wait_for_cell
+from mcp_notebook.tools.asking import made_again
+from mcp_notebook.tools.following import Answer, follow, follow_again
 from mcp_notebook.tools.tool import Call, RequestId, SessionHandle
-from mcp_notebook.tools.waiting import (
-    WaitS,
-    cancelled_with_call,
-    existing_session,
-    live_session,
-    with_progress,
-)
+from mcp_notebook.tools.waiting import WaitS, existing_session, live_session, with_progress
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,8 @@ class OpenedSession:
     cells: int
     kernel: KernelSummary | None
     """None when it was shut down."""
+    masked: list[str]
+    """Names of environment variables whose values are masked in outputs."""
     notes: list[str]
 
 
@@ -104,9 +98,9 @@ async def open_session(
     one connection: each sub-agent opens its own session and passes the returned `session` with every call. The
     first session of a connection is its default and stays it.
 
-    Returns the handle (`session`), the kernel, the notebook's path, the state and what was noticed, such as
-    environment variables that look like secrets and were withheld. Next: execute_cell, or read_notebook for
-    a file that was opened.
+    Returns the handle (`session`), the kernel, the notebook's path, the state, which environment variables were
+    withheld since their names look secret, and whose values are `masked` in outputs, and notes. Next:
+    execute_cell, or read_notebook for a file that was opened.
     """
     opened = await with_progress(
         call,
@@ -124,6 +118,7 @@ async def open_session(
         workspace=str(session.workspace),
         cells=len(session.notebook.cells),
         kernel=_kernel(session),
+        masked=session.masked,
         notes=[*([session.death] if session.death else []), *opened.notes, *session.take_notes()],
     )
 
@@ -142,7 +137,7 @@ async def execute_cell(
     wait_s: WaitS = DEFAULT_WAIT_S,
     request_id: RequestId = None,
     session: SessionHandle = None,
-) -> list[ContentBlock]:
+) -> Answer:
     """Run code in the live kernel and record it as a cell of the notebook.
 
     Give `source` to add a new cell, `cell_id` to run an existing one again, or both to edit that cell and
@@ -164,6 +159,8 @@ async def execute_cell(
             "execute_cell needs source (a new cell), cell_id (an existing cell) or both (edit, then run). "
             "Nothing was run."
         )
+    if (again := await made_again(call, session)) is not None:
+        return await follow_again(call, again, wait_s)
     live = await live_session(call, session)
     mine = call.is_resent or not live.knows(request_id)
     if request_id is None:
@@ -173,9 +170,7 @@ async def execute_cell(
     execution = await live.execute_cell(
         source=source, cell_id=cell_id, after=after, revision=revision, request_id=request_id
     )
-    async with cancelled_with_call(call, partial(live.cancel, execution) if mine else None):
-        await wait_for_cell(call, live, execution, wait_s)
-    return await execution_blocks(call, live, execution)
+    return await follow(call, live, execution, wait_s, began=mine)
 
 
 async def inspect_variables(

@@ -11,13 +11,15 @@ from mcp_notebook.errors import BadRequest, UnknownExecution
 from mcp_notebook.execution import Execution
 from mcp_notebook.notebook import revision
 from mcp_notebook.render import render
-from mcp_notebook.runs import RUN, Run
+from mcp_notebook.runs import RUN
 from mcp_notebook.session import Session
 from mcp_notebook.tools.answers import execution_blocks, execution_header, next_call, next_steps, run_blocks
+from mcp_notebook.tools.asking import made_again, wait_for
+from mcp_notebook.tools.following import Answer
 from mcp_notebook.tools.pages import CELL, PAGE_BYTES, Cursor, OutputText, Page, Shown
 from mcp_notebook.tools.searching import Found, search_text
 from mcp_notebook.tools.tool import Call, SessionHandle
-from mcp_notebook.tools.waiting import WaitS, existing_session, wait_with_progress, with_progress
+from mcp_notebook.tools.waiting import WaitS, existing_session, with_progress
 
 HEADING_CHARS = 600
 """Left for the first and the last lines of a page."""
@@ -35,7 +37,7 @@ async def get_output(
     ] = None,
     wait_s: WaitS = 0,
     session: SessionHandle = None,
-) -> list[ContentBlock]:
+) -> Answer:
     """Fetch the output of an execution: the part that was cut, or what a running cell printed so far.
 
     Name the execution by `execution_id`, or by `cell_id` for that cell's latest one. With `wait_s` it waits
@@ -54,16 +56,20 @@ async def get_output(
         raise BadRequest(f"The cursor belongs to {at.key}, not to {execution_id}: leave one out.")
     if search is not None and len(search) > PATTERN_CHARS:
         raise BadRequest(f"search has {len(search):,} characters; {PATTERN_CHARS:,} are the most. Search for less.")
-    live = await existing_session(call, session)
+    again = await made_again(call, session)
+    live = again.session if again is not None else await existing_session(call, session)
     if execution_id is not None and execution_id.startswith(RUN):
-        return await _run(call, live, live.run(execution_id), wait_s)
+        run = live.run(execution_id)
+        return await wait_for(call, live, run, wait_s, again=again) or run_blocks(call, live, run)
     if at is not None:
         execution_id, cell_id = (None, at.key.removeprefix(CELL)) if at.key.startswith(CELL) else (at.key, None)
     execution = _execution(live, execution_id, cell_id)
     if execution is not None and at is not None and at.key.startswith(CELL):
         raise BadRequest(f"Cell {cell_id} has run since, and what the cursor pages is gone: leave the cursor out.")
     if execution is not None and not execution.finished and wait_s:
-        await wait_with_progress(call, execution, wait_s, lambda: execution.latest_line)
+        wanted = await wait_for(call, live, execution, wait_s, again=again)
+        if wanted is not None:
+            return wanted
     shown = _saved(live, cell_id or "") if execution is None else _given(execution)
     if search is not None:
         return await _search(call, live, shown, search, at.offset if at else 1)
@@ -96,11 +102,6 @@ def _saved(session: Session, cell_id: str) -> Shown:
     count = cell.get("execution_count")
     header = f"[{' ' if count is None else count}] cell={cell_id} rev={revision(cell)}, as saved in the notebook"
     return Shown(f"{CELL}{cell_id}", header, list(cell["outputs"]))
-
-
-async def _run(call: Call, session: Session, run: Run, wait_s: float) -> list[ContentBlock]:
-    await wait_with_progress(call, run, wait_s, lambda: run.latest_line)
-    return run_blocks(call, session, run)
 
 
 async def _paged(

@@ -18,14 +18,16 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import func_metadata
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from mcp_types import CallToolResult, InputResponses, Result, TextContent, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, create_model
 
 from mcp_notebook.errors import BadRequest, KernelDied, NotebookError
+from mcp_notebook.passwords import PasswordPages
 from mcp_notebook.render import shortened
 from mcp_notebook.sessions import Connection, Sessions
 from mcp_notebook.settings import DEFAULT_WAIT_S, Settings
-from mcp_notebook.tools.elicitation import Elicit, elicitation
+from mcp_notebook.task_extension import declares_tasks
+from mcp_notebook.tools.elicitation import NOTHING, Elicitation, elicitation
 
 REFUSAL_CHARS = 3000
 
@@ -54,6 +56,7 @@ class Call:
     sessions: Sessions
     settings: Settings
     connection: Connection
+    passwords: PasswordPages
     report_progress: Callable[[float, float | None, str | None], Awaitable[None]]
     """(seconds since the call began, None, message); does nothing unless the client asked for it."""
     began: float = field(default_factory=anyio.current_time)
@@ -61,8 +64,14 @@ class Call:
     """Names this request of this client, also when it comes again after the server's end."""
     comes_again: bool = False
     """Whether the client sends it again to the next server when this one ends without an answer."""
-    elicit: Elicit | None = None
-    """Asks the client's user; None where the client cannot."""
+    can: Elicitation = NOTHING
+    """What the client can ask its user."""
+    state: str | None = None
+    """What the server gave with a question that the client now brings the answer to."""
+    responses: InputResponses | None = None
+    """The answers."""
+    makes_tasks: bool = False
+    """Whether the client can be answered with a task."""
     is_resent: bool = False
     """Whether an earlier server got it, and may have begun what it asks for."""
 
@@ -83,8 +92,16 @@ class Declaration:
 class _Own:
     """What a tool has beside what the SDK knows of it, in one place: pydantic's private attributes are slow."""
 
-    def __init__(self, sessions: Sessions, settings: Settings, row: Declaration, arguments: type[BaseModel]) -> None:
-        self.sessions, self.settings, self.row, self.arguments = sessions, settings, row, arguments
+    def __init__(
+        self,
+        sessions: Sessions,
+        settings: Settings,
+        passwords: PasswordPages,
+        row: Declaration,
+        arguments: type[BaseModel],
+    ) -> None:
+        self.sessions, self.settings, self.passwords, self.row = sessions, settings, passwords, row
+        self.arguments = arguments
         self.fields = arguments.model_fields
 
 
@@ -94,7 +111,7 @@ class NotebookTool(Tool):
     _own: "_Own" = PrivateAttr()
 
     @classmethod
-    def declared(cls, row: Declaration, settings: Settings, sessions: Sessions) -> Self:
+    def declared(cls, row: Declaration, settings: Settings, sessions: Sessions, passwords: PasswordPages) -> Self:
         """The tool of one row, with the defaults that ``settings`` give it."""
         metadata = func_metadata(row.function, skip_names=["call"], structured_output=row.structured)
         arguments = _arguments(metadata.arg_model, settings)
@@ -115,12 +132,10 @@ class NotebookTool(Tool):
                 open_world_hint=row.open_world,
             ),
         )
-        tool._own = _Own(sessions, settings, row, arguments)
+        tool._own = _Own(sessions, settings, passwords, row, arguments)
         return tool
 
-    async def run(
-        self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False
-    ) -> CallToolResult:
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Result:
         """Never raises but for the protocol's own errors: whatever went wrong is a result to read."""
         try:
             call = self._call(context)
@@ -141,6 +156,8 @@ class NotebookTool(Tool):
                 "not in your call. Whether it was carried out is not known: read_notebook and "
                 'control_kernel(action="status") show what there is. Details are in the server\'s log.'
             )
+        if isinstance(result, Result):
+            return result
         if self._own.row.structured:
             converted = self.fn_metadata.convert_result(result)
             assert isinstance(converted, CallToolResult)
@@ -164,11 +181,16 @@ class NotebookTool(Tool):
             own.sessions,
             own.settings,
             connection,
+            own.passwords,
             context.report_progress,
-            elicit=elicitation(context),
+            can=elicitation(context.request_context),
+            state=context.request_state,
+            responses=context.input_responses,
+            makes_tasks=declares_tasks(context.request_context),
             key=f"{connection.lease}:{request}",
             is_resent=request in connection.resent,
-            comes_again=connection.comes_again and (own.row.read_only or self.name == "execute_cell"),
+            comes_again=connection.comes_again
+            and (own.row.read_only or self.name == "execute_cell" or context.request_state is not None),
         )
 
     def _accept(self, arguments: Mapping[str, Any], connection: Connection) -> dict[str, Any]:

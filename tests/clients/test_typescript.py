@@ -1,4 +1,4 @@
-"""Clients in TypeScript: both generations of the SDK, and the Inspector as the judge of our schemas."""
+"""Clients in TypeScript: both generations of the SDK."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ import pytest
 from mcp_notebook.server import open_server
 from mcp_notebook.sessions import Sessions
 from mcp_notebook.settings import Settings
-from tests.clients.conftest import Server, finished, outcome
+from tests.clients.conftest import Server, outcome
 from tests.environments import environment
 from tests.listening import TOKEN, listening
 
@@ -66,21 +66,3 @@ async def test_runs_cells_over_http(
         told = await anyio.to_thread.run_sync(runs, entry, sdk, "kept = 41", "kept + 1")
     assert told["protocol"] == protocol
     assert told["answers"][1]["text"].endswith("42")
-
-
-def test_inspector_finds_no_fault_in_the_schemas(server: Server, tmp_path: Path) -> None:
-    """The Inspector's strict check of every tool's schema, for portability between models, passes."""
-    config = tmp_path / "inspector.json"
-    entry = {"type": "stdio", "command": server.command, "args": server.args, "env": server.environment}
-    config.write_text(json.dumps({"mcpServers": {"notebook": entry}}))
-    inspector = [node_program("mcp-inspector"), "--cli", "--config", config, "--server", "notebook"]
-    done = finished(
-        [*inspector, "--method", "tools/list", "--strict"],
-        PATH=f"{node_program('node').parent}:/usr/bin:/bin",
-        HOME=str(tmp_path),
-        MCP_INSPECTOR_SECRET_STORE="memory",
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "execute_cell" in done.stdout
-    # Lines with its own name tell where it keeps secrets; a fault in a schema has none.
-    assert [line for line in done.stderr.splitlines() if not line.startswith("[mcp-inspector]")] == []

@@ -49,7 +49,7 @@ class Cell:
         self.messages.append(message)
         self._look()
 
-    def ask(self, prompt: str, password: bool) -> None:
+    def ask(self, prompt: str, password: bool, _number: int) -> None:
         self.prompts.append((prompt, password))
         self._look()
 

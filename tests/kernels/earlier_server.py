@@ -92,7 +92,7 @@ async def serve(asked: Asked) -> None:
         if lines:
             say(streams=lines)
 
-    def on_input(prompt: str, _password: bool) -> None:
+    def on_input(prompt: str, _password: bool, _number: int) -> None:
         say(prompt=prompt)
 
     async with anyio.create_task_group() as tasks:

@@ -9,7 +9,6 @@ from pathlib import Path
 import anyio
 import psutil
 import pytest
-from anyio.streams.buffered import BufferedByteReceiveStream
 
 from mcp_notebook.errors import KernelDied, KernelError, KernelNotFound, KernelStartFailed
 from mcp_notebook.kernels.base import Exit
@@ -22,44 +21,6 @@ pytestmark = pytest.mark.anyio
 
 DIES_WITHIN_S = 1.0
 """What the product promises about telling a death."""
-
-EAVESDROP = """
-import json, sys, zmq
-connection = json.load(open(sys.argv[1]))
-socket = zmq.Context.instance().socket(zmq.SUB)
-socket.subscribe(b"")
-if sys.argv[2] == "with-keys":
-    socket.curve_publickey, socket.curve_secretkey = zmq.curve_keypair()
-    socket.curve_serverkey = connection["curve_publickey"].encode()
-socket.connect(f"ipc://{connection['ip']}-{connection['iopub_port']}")
-print("connected", flush=True)
-sys.stdin.readline()
-print(any(b"the secret" in b"".join(socket.recv_multipart()) for _ in range(8) if socket.poll(300)))
-"""
-
-
-async def connection_file(kernel: LocalKernel) -> Path:
-    """As the kernel itself knows it."""
-    cell = await run(kernel, "import ipykernel; print(ipykernel.get_connection_file())")
-    return Path(cell.text().strip())
-
-
-@pytest.mark.parametrize(
-    ("keys", "reads"), [("without-keys", b"False"), ("with-keys", b"True")], ids=["without", "with"]
-)
-async def test_only_who_has_the_curve_keys_reads_the_output(settings: Settings, keys: str, reads: bytes) -> None:
-    """A process that knows the address and the signing key, but encrypts nothing, receives no message."""
-    async with running(settings) as kernel:
-        command = [sys.executable, "-c", EAVESDROP, str(await connection_file(kernel)), keys]
-        async with await anyio.open_process(command) as other:
-            assert other.stdin is not None
-            assert other.stdout is not None
-            said = BufferedByteReceiveStream(other.stdout)
-            assert await said.receive_until(b"\n", 100) == b"connected"
-            for _ in range(20):
-                await run(kernel, "print('the secret', flush=True); import time; time.sleep(0.01)")
-            await other.stdin.send(b"go\n")
-            assert await said.receive_until(b"\n", 100) == reads
 
 
 async def test_what_the_process_says_itself_is_in_its_log(settings: Settings) -> None:
@@ -149,7 +110,7 @@ async def test_sys_exit_in_a_thread_ends_the_thread_only(kernel: LocalKernel) ->
 async def test_nothing_is_left_after_a_shutdown(settings: Settings) -> None:
     """No process, no socket, no directory; the log stays."""
     async with running(settings) as kernel:
-        directory = (await connection_file(kernel)).parent
+        directory = kernel.directory
         pid = kernel.info.pid
         assert pid is not None
         assert directory.is_dir()
@@ -163,7 +124,7 @@ async def test_nothing_is_left_after_a_shutdown(settings: Settings) -> None:
 async def test_nothing_is_left_after_a_kill(settings: Settings) -> None:
     """Also in the middle of a cell."""
     async with running(settings) as kernel:
-        directory = (await connection_file(kernel)).parent
+        directory = kernel.directory
         pid = kernel.info.pid
         assert pid is not None
         await run(kernel, "x = 1")

@@ -61,7 +61,8 @@ class Program:
             self._connection.cancel()
             self._tasks.start_soon(self._tell_end, asked["id"])
         elif asked["do"] == "cancel":
-            self._calls[asked["call"]].cancel()
+            if asked["call"] in self._calls:
+                self._calls[asked["call"]].cancel()
             say(id=asked["id"], text="cancelled")
         else:
             self._tasks.start_soon(self._call, asked)
@@ -83,15 +84,15 @@ class Program:
         say(id=number, text="disconnected")
 
     async def _call(self, asked: dict[str, Any]) -> None:
-        scope = self._calls[asked["id"]] = anyio.CancelScope()
-        try:
-            with scope:
+        with anyio.CancelScope() as self._calls[asked["id"]]:
+            try:
                 assert self._client is not None
                 result = await self._client.call_tool(asked["tool"], asked["arguments"])
+            except Exception as exc:
+                say(id=asked["id"], failed=repr(exc))
+            else:
                 say(id=asked["id"], text=text_of(result), is_error=result.is_error)
-        except Exception as exc:
-            say(id=asked["id"], failed=repr(exc))
-        if scope.cancelled_caught:
+        if self._calls.pop(asked["id"]).cancelled_caught:
             say(id=asked["id"], failed="cancelled")
 
 

@@ -5,6 +5,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,25 @@ class Program:
         if "failed" in answer or answer.get("is_error"):
             raise NoAnswer(answer.get("failed") or answer["text"])
         return str(answer["text"])
+
+    def send_cancel(self, number: int) -> None:
+        """The same, without waiting until the program has done it."""
+        self._say(do="cancel", call=number)
+
+    def look(self, number: int, within_s: float = 0) -> dict[str, Any] | None:
+        """What came of it, as the program said it; None when nothing has come in that time."""
+        until = time.monotonic() + within_s
+        while number not in self._answers:
+            try:
+                line = self._lines.get(timeout=max(0.001, until - time.monotonic()))
+            except queue.Empty:
+                return None
+            if not line:
+                self._lines.put(line)
+                return None
+            message = json.loads(line)
+            self._answers[message["id"]] = message
+        return self._answers.pop(number)
 
     def call(self, tool: str, **arguments: Any) -> str:
         """The text of the answer. Raises NoAnswer."""
