@@ -1,8 +1,9 @@
 """Whose word a forge takes: the token for one site, and where it was found.
 
 A remote's URL is only a line in a file: whoever writes it decides where requests go. So a token of the environment is
-sent to a site that the user has named (in settings, or in a variable such as GITEA_SERVER_URL), that is public
-where he has named none of his own, or that is on this machine. What git's credential helper has is for the site that it was stored for.
+sent to a site that the user has named (in settings, or in a variable such as GITEA_SERVER_URL), that is public where
+he has named none of his own, or that is on this machine. What git's credential helper has is for the site that it was
+stored for.
 """
 
 import base64
@@ -111,8 +112,8 @@ def _none(kind: str, site: str, environment: Mapping[str, str], *, may_have: boo
     there = next((name for name in _NAMES[kind] if environment.get(name)), None)
     if there is not None and not may_have:
         return ForgeFailed(
-            f"{there} is not sent to {site}, which you have not named as yours. If that is the forge it is for, say so: "
-            f'forges = ["{site}={kind}"] in settings.toml, or GITEA_SERVER_URL (FORGEJO_SERVER_URL, GH_HOST) in the '
+            f"{there} is not sent to {site}, which you have not named as yours. If that is the forge it is for, say "
+            f'so: forges = ["{site}={kind}"] in settings.toml, or GITEA_SERVER_URL (FORGEJO_SERVER_URL, GH_HOST) in the '
             "client's environment."
         )
     return ForgeFailed(

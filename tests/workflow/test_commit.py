@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from mcp_notebook.errors import CommitRefused
+from mcp_notebook.masking import Masking
+from mcp_notebook.workflow import Wanted, commit
 from tests.repositories import SECRET, Work, ipynb, repository
 
 pytestmark = pytest.mark.anyio
@@ -150,6 +152,17 @@ async def test_a_secret_is_refused_and_its_place_named(
     assert SECRET not in str(refused.value)
     objects = work.git("cat-file", "--batch-all-objects", "--batch-check=%(objecttype) %(objectname)").splitlines()
     assert not any(SECRET in work.git("cat-file", *line.split()) for line in objects if "blob" in line)
+
+
+async def test_the_masking_of_outputs_finds_secrets_in_sources(work: Work) -> None:
+    """Tokens by their looks, and the values of the session's environment."""
+    masking = Masking()
+    masking.learn({"DB_PASSWORD": SECRET})
+    token = "ghp_" + "a1B2" * 9
+    paths = work.notebook("a", f"token = '{token}'", f"connect('{SECRET}')")
+    wanted = Wanted(paths, "Add", push=False)
+    with pytest.raises(CommitRefused, match=r"a\.py line 2 \(GitHub token\); a\.py line 5 \(DB_PASSWORD\)"):
+        await commit(wanted, environment=work.environment, find_secrets=masking.spans)
 
 
 async def test_a_secret_in_a_kept_output_is_found(work: Work) -> None:
