@@ -113,8 +113,8 @@ def _none(kind: str, site: str, environment: Mapping[str, str], *, may_have: boo
     if there is not None and not may_have:
         return ForgeFailed(
             f"{there} is not sent to {site}, which you have not named as yours. If that is the forge it is for, say "
-            f'so: forges = ["{site}={kind}"] in settings.toml, or GITEA_SERVER_URL (FORGEJO_SERVER_URL, GH_HOST) in the '
-            "client's environment."
+            f'so: forges = ["{site}={kind}"] in settings.toml, or GITEA_SERVER_URL (FORGEJO_SERVER_URL, GH_HOST) in '
+            "the client's environment."
         )
     return ForgeFailed(
         f"There is no token for {site}. Set {' or '.join(names)} in the environment of the MCP client, or "
