@@ -47,7 +47,7 @@ class Names:
     def told(self) -> dict[str, Any]:
         """As data: the names, and how many there are."""
         mine = list(self.mine)
-        return {"names": [_printable(name) for name in mine[-MOST:]], "total": len(mine)}
+        return {"names": [name[:LONGEST] for name in mine[-MOST:]], "total": len(mine)}
 
     def look_at_all(self) -> None:
         self.mine = {}
@@ -59,10 +59,6 @@ class Names:
         for name in names:
             self.seen += 1
             self.last = name
-            is_name = isinstance(name, str) and not name.startswith("_") and name not in hidden
+            is_name = isinstance(name, str) and name.isidentifier() and not name.startswith("_") and name not in hidden
             if is_name and type(values.get(name)) is not types.ModuleType:
                 self.mine[name] = None
-
-
-def _printable(name: str) -> str:
-    return name[:LONGEST].encode("utf-8", "replace").decode()

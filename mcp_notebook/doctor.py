@@ -75,7 +75,8 @@ def _packages() -> Iterator[Finding]:
 def _writable(what: str, path: Path, *, private: bool) -> Finding:
     text = f"{what} {path}"
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for place in (*reversed(path.parents), path):  # what `parents` would make, others could enter
+            place.mkdir(mode=0o700, exist_ok=True)
         probe = path / ".mcp-notebook-doctor"
         probe.touch()
         probe.unlink()

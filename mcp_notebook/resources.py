@@ -224,7 +224,7 @@ def _listed(session: Session) -> Resource:
         uri=notebook_uri(session.handle),
         name=session.name,
         title=session.path.name if session.path is not None else session.name,
-        description=f"{cells} cells, {kernel} {session.state}{f'. {session.death}' if session.death else ''}",
+        description=f"{cells} cells, {kernel} {session.state}{f': {session.cause_of_death}' if session.death else ''}",
         mime_type="text/markdown",
     )
 

@@ -64,6 +64,11 @@ class SessionView:
         return self._life.death
 
     @property
+    def cause_of_death(self) -> str | None:
+        """Of ``death`` what is in our own words alone: no names of the user's."""
+        return self._life.certificate.cause if self._life.certificate is not None else None
+
+    @property
     def kernel_info(self) -> KernelInfo | None:
         return self._life.info
 

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 import mcp_notebook
+from mcp_notebook import doctor
 from mcp_notebook.finding import Finding
 from mcp_notebook.kernels.kept import KeptKernel, kept_kernels
 from mcp_notebook.processes import findings
@@ -191,3 +192,12 @@ def test_kernels_of_another_state_directory_are_not_ours(somebody: User, tmp_pat
     other = replace(somebody.settings, home=tmp_path / "other")
     assert not [each for each in findings(other) if "kernel" in each.text]
     assert kernel.directory.exists()
+
+
+@pytest.mark.anyio
+async def test_directories_that_it_makes_are_the_users_alone(somebody: User, tmp_path: Path) -> None:
+    """Also those above them: nothing would use sockets that others can come near."""
+    settings = replace(somebody.settings, sockets=tmp_path / "above" / "sockets")
+    said = [each async for each in doctor.findings(settings) if "socket directory" in each.text]
+    assert said == [Finding("ok", f"socket directory {tmp_path}/above/sockets")]
+    assert {each.stat().st_mode & 0o777 for each in (settings.sockets, settings.sockets.parent)} == {0o700}

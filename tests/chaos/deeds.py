@@ -110,6 +110,7 @@ class Deeds:
         if mine:
             call = mine[-1]
             call.excused = "cancelled"
+            self._world.resume(f"client:{step.whom}")
             self._world.book.begin(f"cancel:{call.tag}")
             call.program.send_cancel(call.number)
 
