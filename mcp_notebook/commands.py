@@ -36,6 +36,10 @@ DOCTOR = """\
 Checks Python, packages, directories, processes and the workspace's Python, and starts a kernel. Each line begins
 with ok, warn or FAIL, and below the latter two it says what to do. What dead processes left behind is removed.
 """
+GIT_SETUP = """\
+For the git repository of the workspace, on this machine only: `git diff` and `git merge` see notebooks by cell, and
+`git add` takes no outputs in. Nothing is committed for it. --undo takes away exactly what was brought.
+"""
 SERVE = """\
 The process that all clients of a user share. The first client starts it, so that you need this for --http only, or to
 watch it: it logs to stderr. Ctrl-C ends it; sessions and kernels live on, and the next server goes on with them.
@@ -74,6 +78,8 @@ def _run(options: argparse.Namespace) -> int:
                 return _demo(options)
             case "doctor":
                 return _doctor(options)
+            case "git-setup":
+                return _git_setup(options)
             case "serve":
                 return _serve(options)
             case "sessions":
@@ -205,6 +211,17 @@ def _doctor(options: argparse.Namespace) -> int:
     return anyio.run(examine, _settings(options))
 
 
+def _git_setup(options: argparse.Namespace) -> int:
+    import anyio
+
+    from mcp_notebook.workflow.git_setup import set_up, undo
+
+    settings = _settings(options, make_workspace=False)
+    report = anyio.run(undo if options.undo else set_up, settings.workspace, settings.environment)
+    sys.stdout.write("".join(f"{line}\n" for line in report.lines))
+    return 0 if report.is_good else 1
+
+
 def _settings(options: argparse.Namespace, *, make_workspace: bool = True) -> Any:
     from mcp_notebook.settings import BadSettings, load
 
@@ -257,6 +274,9 @@ def _parser() -> argparse.ArgumentParser:
     answer.add_argument("name", nargs="?", metavar="SESSION", help="its name or handle, where cells of several wait")
     doctor = commands.add_parser("doctor", help="check the installation and say what to mend", parents=[common])
     doctor.description = DOCTOR
+    setup = commands.add_parser("git-setup", help="make git treat notebooks well", parents=[common])
+    setup.description = GIT_SETUP
+    setup.add_argument("--undo", action="store_true", help="take it away again")
     return parser
 
 

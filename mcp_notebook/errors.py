@@ -13,6 +13,9 @@
     ├── ListenerRefused       HTTP cannot be served there, or must not
     ├── BadSettings           a setting that cannot be used (settings.py)
     ├── ServerFailed          an MCP server that code in a cell calls: its file, its start, its death, its silence
+    ├── GitFailed             git is absent, or could not do what it was asked
+    │   └── CommitRefused     the repository or the content forbids it; nothing was committed
+    ├── ForgeFailed           Gitea, Forgejo or GitHub did not do it, or cannot be asked
     ├── HermesFailed          Hermes, whose tools answer calls of cells: its start, its death, a tool that raised
     └── KernelError
         ├── KernelNotFound    no such kernelspec, interpreter or ipykernel
@@ -73,6 +76,18 @@ class ServerFailed(NotebookError):
 
 class HermesFailed(NotebookError):
     """Hermes, where its own tools answer the calls of cells, did not start, ended during a call or raised."""
+
+
+class GitFailed(NotebookError):
+    """The user's git is not there, gave up or took too long; the message has its words, without secrets."""
+
+
+class CommitRefused(GitFailed):
+    """Nothing was committed, and repository, index and files are as they were."""
+
+
+class ForgeFailed(NotebookError):
+    """A forge refused, cannot be reached or is not known; the message says what to do, without any secret."""
 
 
 class KernelError(NotebookError):

@@ -68,6 +68,13 @@ class Settings:
     """Below these a session over HTTP may choose its workspace; `{principal}` stands for whose it is."""
     http_idle_s: float = 1800.0
     """An MCP session over HTTP ends when it has made no request for so long; its kernels live on."""
+    forges: tuple[str, ...] = ()
+    """Where pull requests go: entries ``HOST=KIND`` (gitea, forgejo or github), or ``HOST=KIND API-URL``.
+
+    A forge that is named here gets the token of the client's environment; one that only a git remote names does not.
+    """
+    forge_tokens: tuple[str, ...] = field(default=(), repr=False)
+    """Entries ``HOST=TOKEN``, for forges whose token is not in the client's environment."""
     runtime: Policy = field(default_factory=Policy)
     """What code in cells may ask of its host: a table of its own."""
     limits: Limits = field(default_factory=Limits)

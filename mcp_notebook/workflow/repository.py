@@ -1,0 +1,135 @@
+"""The user's repository as it is before a commit: where it is, on which branch, and what forbids one."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcp_notebook.errors import CommitRefused, GitFailed
+from mcp_notebook.forges.git import Git
+
+NOTHING_DONE = "Nothing was committed."
+_IN_PROGRESS = {
+    "MERGE_HEAD": ("A merge", "git merge --continue", "git merge --abort"),
+    "rebase-merge": ("A rebase", "git rebase --continue", "git rebase --abort"),
+    "rebase-apply": ("A rebase", "git rebase --continue", "git rebase --abort"),
+    "CHERRY_PICK_HEAD": ("A cherry-pick", "git cherry-pick --continue", "git cherry-pick --abort"),
+    "REVERT_HEAD": ("A revert", "git revert --continue", "git revert --abort"),
+}
+
+
+@dataclass(frozen=True)
+class Repository:
+    """One work tree of a repository."""
+
+    git: Git
+    """In the top directory of the work tree."""
+    directory: Path
+    """The git directory of this work tree."""
+    common: Path
+    """That of the repository, which all its work trees share."""
+
+    @property
+    def top(self) -> Path:
+        """The top directory of the work tree."""
+        return self.git.directory
+
+    async def branch(self) -> str | None:
+        """The branch that is checked out, also one without commits; None if HEAD is detached."""
+        return await self.git.maybe("symbolic-ref", "--quiet", "--short", "HEAD")
+
+    async def commit_of(self, ref: str) -> str | None:
+        """Of a ref; None if there is none."""
+        return await self.git.maybe("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
+
+
+async def find(directory: Path, environment: Mapping[str, str], consequence: str = NOTHING_DONE) -> Repository:
+    """The repository around ``directory``; ``consequence`` is what is said if there is none.
+
+    Raises:
+        CommitRefused: there is none, it has no work tree, or git does not trust it.
+    """
+    git = Git.of(directory, environment)
+    asked = ("--path-format=absolute", "--show-toplevel", "--git-dir", "--git-common-dir")
+    done = await git.run("rev-parse", *asked)
+    if done.code:
+        raise CommitRefused(f"{_no_repository(directory, done.words)} {consequence}")
+    top, own, common = done.stdout.splitlines()
+    return Repository(Git(Path(top), git.environment), Path(own), Path(common))
+
+
+def _no_repository(directory: Path, words: str) -> str:
+    if "dubious ownership" in words:
+        return f"git does not trust the repository of {directory}, which is another user's: {words}"
+    if "must be run in a work tree" in words:
+        return f"{directory} is inside of a repository without a work tree."
+    if "not a git repository" in words:
+        return f"{directory} is in no git repository. Make one (git init), or go to one."
+    return f"git cannot use the repository of {directory}: {words}"
+
+
+async def refuse_unfinished(repository: Repository, names: Sequence[str]) -> None:
+    """Raises CommitRefused while a merge or the like is in progress, or a named file has conflicts."""
+    for mark, (what, go_on, give_up) in _IN_PROGRESS.items():
+        if (repository.directory / mark).exists():
+            raise CommitRefused(
+                f"{what} is in progress in {repository.top}, which a commit would end. {NOTHING_DONE} Resolve its "
+                f"conflicts and end it yourself ({go_on}), or give it up ({give_up})."
+            )
+    unmerged = await repository.git.text("--literal-pathspecs", "ls-files", "--unmerged", "-z", "--", *names)
+    if unmerged:
+        names = sorted({entry.partition("\t")[2] for entry in unmerged.split("\0") if entry})
+        raise CommitRefused(
+            f"{', '.join(names)}: there are conflicts. {NOTHING_DONE} Resolve them, then `git add` these files."
+        )
+
+
+async def refuse_nobody(git: Git) -> None:
+    """Raises CommitRefused if the user has not told git who he is; git would make up a name."""
+    for role in ("AUTHOR", "COMMITTER"):
+        done = await git.run("-c", "user.useConfigOnly=true", "var", f"GIT_{role}_IDENT")
+        if done.code:
+            raise CommitRefused(
+                f"git does not know who commits. {NOTHING_DONE} Tell it: git config --global user.name 'NAME' and "
+                "git config --global user.email 'ADDRESS'."
+            )
+
+
+async def check_branch_name(git: Git, branch: str) -> None:
+    """Raises CommitRefused if no branch can be called so."""
+    valid = not branch.startswith("-") and branch != "HEAD" and branch.isprintable()
+    if not valid or (await git.run("check-ref-format", f"refs/heads/{branch}")).code:
+        raise CommitRefused(f"{branch!r} cannot be the name of a branch. {NOTHING_DONE} Name another.")
+
+
+def _names(repository: Repository, paths: Sequence[Path]) -> dict[str, Path]:
+    top = Path(os.path.realpath(repository.top))
+    found = {}
+    for path in paths:
+        real = Path(os.path.realpath(path))
+        if not real.is_file():
+            raise CommitRefused(f"{path} is not there. {NOTHING_DONE} Save the notebook first.")
+        if not real.is_relative_to(top):
+            raise CommitRefused(f"{path} is outside of the repository {top}. {NOTHING_DONE}")
+        found[real.relative_to(top).as_posix()] = real
+    return found
+
+
+async def names_in(repository: Repository, paths: Sequence[Path]) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """The files by their names in the repository, and those that git is told to ignore.
+
+    Raises:
+        CommitRefused: a file is not there, or in another repository.
+    """
+    found = _names(repository, paths)
+    asked = "".join(f"{name}\0" for name in found).encode(errors="surrogateescape")
+    done = await repository.git.run("check-ignore", "-z", "--stdin", stdin=asked)
+    if done.code not in (0, 1):
+        raise GitFailed(f"git cannot say what it ignores: {done.words} {NOTHING_DONE}")
+    ignored = tuple(name for name in done.stdout.split("\0") if name)
+    if len(ignored) == len(found):
+        raise CommitRefused(
+            f"git ignores {', '.join(ignored)}. {NOTHING_DONE} Change .gitignore (git check-ignore -v shows the line), "
+            "or `git add -f` the file once."
+        )
+    return {name: path for name, path in found.items() if name not in ignored}, ignored

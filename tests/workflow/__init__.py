@@ -1,0 +1,1 @@
+"""Commits, pushes, git's drivers and the texts of pull requests, by a real git."""
