@@ -170,7 +170,8 @@ class _Daemon:
                 await self._sessions.changed()
                 served = None
                 continue
-            idle = not (self._doors.said or self._sessions.all() or self._listener.connections)
+            listener = self._listener
+            idle = not (self._doors.said or self._sessions.all() or listener.connections or listener.commands)
             if idle and served == self._listener.served:
                 break
             served = self._listener.served if idle else None

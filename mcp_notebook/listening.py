@@ -72,6 +72,8 @@ class Listener:
         self.life = f"{os.getpid():x}-{os.urandom(4).hex()}"
         self.connections: set[Connection] = set()
         self.served = 0
+        self.commands = 0
+        """How many are being carried out: ending sessions takes a while."""
         """How many relays have connected."""
 
     async def serve(self) -> None:
@@ -130,7 +132,11 @@ class Listener:
         if hello.get("kind") == "relay":
             await self._serve_relay(client, hello, rest)
         else:
-            await _answer(client, await self._obey(hello))
+            self.commands += 1
+            try:
+                await _answer(client, await self._obey(hello))
+            finally:
+                self.commands -= 1
 
     async def _serve_relay(self, client: socket.socket, hello: dict[str, Any], rest: bytes) -> None:
         connection = _connection(hello, self._sessions.settings)
