@@ -72,9 +72,9 @@ class Listener:
         self.life = f"{os.getpid():x}-{os.urandom(4).hex()}"
         self.connections: set[Connection] = set()
         self.served = 0
+        """How many relays have connected."""
         self.commands = 0
         """How many are being carried out: ending sessions takes a while."""
-        """How many relays have connected."""
 
     async def serve(self) -> None:
         """Until cancelled."""
