@@ -8,14 +8,12 @@ https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stream
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import anyio
 import anyio.abc
-import uvicorn
 from mcp.server import MCPServer
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.types import Message
@@ -28,6 +26,7 @@ from mcp_notebook.metadata import Metadata
 from mcp_notebook.server import lowlevel
 from mcp_notebook.sessions import Connection
 from mcp_notebook.settings import Settings
+from mcp_notebook.web_server import WebServer
 
 KEEP_ALIVE_S = 60
 """Longer than clients keep an unused connection, so that it is they who close it."""
@@ -124,26 +123,16 @@ async def _end_session(manager: StreamableHTTPSessionManager, session_id: str, p
     await manager.handle_request(scope, receive, send)
 
 
-class _Listener(uvicorn.Server):
-    """uvicorn without signals of its own, and without a clock that ticks while nothing happens."""
+class _Listener(WebServer):
+    """Without a clock that ticks while nothing happens."""
 
     def __init__(self, app: Any) -> None:
         super().__init__(
-            uvicorn.Config(
-                app,
-                loop="none",
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                date_header=False,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=END_WITHIN_S,
-                backlog=BACKLOG,
-            )
+            app,
+            date_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=END_WITHIN_S,
+            backlog=BACKLOG,
         )
         self.listening = anyio.Event()
         self.ending = anyio.Event()
@@ -160,11 +149,6 @@ class _Listener(uvicorn.Server):
         """Wait for the end."""
         self.listening.set()
         await self.ending.wait()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are the daemon's."""
-        yield
 
 
 async def _bind(host: str, port: int, allow_remote: bool) -> socket.socket:

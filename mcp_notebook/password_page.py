@@ -8,13 +8,11 @@ name of its own.
 import html
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qs
 
 import anyio
 import anyio.abc
-import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -24,6 +22,7 @@ from starlette.routing import Route
 
 from mcp_notebook.errors import NotebookError
 from mcp_notebook.execution import Execution
+from mcp_notebook.web_server import WebServer
 
 Give = Callable[[str], Awaitable[None]]
 """Passes a password on. Raises NotebookError: nobody waits for it any more."""
@@ -65,7 +64,9 @@ async def serve(execution: Execution, give: Give, *, task_status: anyio.abc.Task
             outside.start_soon(_set_when_over, execution, asked, over)
             with anyio.CancelScope(shield=True):  # it is ended by us, in good order
                 async with anyio.create_task_group() as inside:
-                    listener = _Listener(_application(execution, path, give, over))
+                    listener = WebServer(
+                        _application(execution, path, give, over), timeout_graceful_shutdown=END_WITHIN_S
+                    )
                     inside.start_soon(listener.serve, [listening])
                     task_status.started(f"http://{HOST}:{listening.getsockname()[1]}{path}")
                     await over.wait()
@@ -119,28 +120,3 @@ async def _password(request: Request) -> str | None:
 
 def _page(title: str, body: str, status: int = 200) -> Response:
     return HTMLResponse(PAGE.format(title=title, body=body), status, HEADERS)
-
-
-class _Listener(uvicorn.Server):
-    """uvicorn without signals of its own."""
-
-    def __init__(self, app: Starlette) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                loop="none",
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_graceful_shutdown=END_WITHIN_S,
-            )
-        )
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are the daemon's."""
-        yield
