@@ -30,6 +30,14 @@ class Left:
 class Unreadable(dict[str, str]):
     """By handle, what is to be said of sessions that cannot be gone on with, to this user alone."""
 
+    def add(self, directory: Path, exc: Exception) -> None:
+        """The session in this directory, and what went wrong with it."""
+        why = str(exc) if isinstance(exc, UnreadableJournal) else f"it is damaged ({type(exc).__name__}: {exc})."
+        self[directory.name] = (
+            f"The session {directory.name} of an earlier server cannot be gone on with: {why} Its kernel runs on, if"
+            f" it lives, and all that it left is in {directory}: copy from there what you need, and remove it."
+        )
+
     def notes(self, principal: str) -> list[str]:
         return list(self.values()) if principal == LOCAL else []
 
@@ -46,7 +54,7 @@ def find_left(settings: Settings) -> tuple[list[Left], Unreadable]:
     Kernels that no session has, because the server was killed while it started them, are ended.
     """
     found: list[tuple[str, Left]] = []
-    unreadable: dict[Path, str] = {}
+    unreadable = Unreadable()
     for directory in sorted((settings.home / state.SESSIONS).iterdir()):
         if not has_journal(directory) or state.is_owned(directory):
             continue
@@ -56,15 +64,14 @@ def find_left(settings: Settings) -> tuple[list[Left], Unreadable]:
                 found.append((str(recalled.facts["started"]), Left(directory, recalled, _kernel(recalled))))
         except Exception as exc:  # whatever is in it, the other sessions go on
             logger.exception("The session in %s cannot be read.", directory)
-            unreadable[directory] = _unreadable(directory, exc)
+            unreadable.add(directory, exc)
     known = {left.kernel.directory for _, left in found if left.kernel is not None}
     for kernel in kept_kernels(settings.sockets):
         log = kernel.described.log
-        if kernel.directory in known or not log.is_relative_to(settings.home) or log.parent in unreadable:
+        if kernel.directory in known or not log.is_relative_to(settings.home) or log.parent.name in unreadable:
             continue
         discard(kernel.directory)
-    notes = {directory.name: note for directory, note in unreadable.items()}
-    return [left for _, left in sorted(found, key=itemgetter(0))], Unreadable(notes)
+    return [left for _, left in sorted(found, key=itemgetter(0))], unreadable
 
 
 def nothing_left() -> tuple[list[Left], Unreadable]:
@@ -91,14 +98,6 @@ def kernel_directories(home: Path) -> dict[Path, str]:
         if directory is not None:
             found[Path(directory)] = handle
     return found
-
-
-def _unreadable(directory: Path, exc: Exception) -> str:
-    why = str(exc) if isinstance(exc, UnreadableJournal) else f"its journal is damaged ({type(exc).__name__}: {exc})."
-    return (
-        f"The session {directory.name} of an earlier server cannot be gone on with: {why} Its kernel runs on, if it"
-        f" lives, and all that it left is in {directory}: copy from there what you need, and remove it."
-    )
 
 
 def _kernel(recalled: Recalled) -> KeptKernel | None:

@@ -315,8 +315,9 @@ class Sessions:
             session.client_name, session.agent = lease["client_name"], lease["agent"]
             if lease["token"]:
                 self._leases.wait_for(session, lease["token"], ProcessId.from_data(lease.get("process")))
-        except Exception:
+        except Exception as exc:
             logger.exception("The session in %s could not be taken over", left.directory)
+            self._unreadable.add(left.directory, exc)
             return
         self._sessions[session.handle] = session
         self._count_changed()

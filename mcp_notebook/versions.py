@@ -48,8 +48,11 @@ def renewed(found: Mapping[str, Any]) -> Entries:
 
 
 def _calls_one_by_one(found: Entries) -> Entries:
-    """From 1 to 2: the runtime calls of an execution were one entry, and are one each."""
+    """From 1 to 2: the runtime calls of an execution were one entry, and are one each; a death was a sentence."""
     entries: Entries = {}
+    kernel = found.get("kernel")
+    if kernel is not None and isinstance(kernel.get("death"), str):
+        entries["kernel"] = {**kernel, "death": {"fault": kernel["death"].rstrip(".")}}
     for key, made in found.items():
         kind, _, execution_id = key.partition("/")
         if kind != "made" or "/" in execution_id or made is None:

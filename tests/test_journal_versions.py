@@ -39,7 +39,8 @@ MADE = {
     1: {"made/e-1": {"execution": "e-1", "begun": 3, "ended": [CALL, CALL]}},
     2: {"made/e-1/1": {"begun": 3, "call": CALL}, "made/e-1/2": {"begun": 3, "call": CALL}},
 }
-"""What changed from one version to the next: the runtime calls of an execution that runs."""
+DEATH = {1: "The kernel died.", 2: {"fault": "The kernel died"}}
+"""What changed from one version to the next: the runtime calls of an execution that runs, and how a death is told."""
 
 
 def entries(version: int, workspace: Path, **more: Any) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def entries(version: int, workspace: Path, **more: Any) -> dict[str, Any]:
         "version": version,
         "facts": facts,
         "lease": {"token": None, "client_name": "test", "agent": None, "process": None},
-        "kernel": {"directory": None, "life": 1, "death": "The kernel died."},
+        "kernel": {"directory": None, "life": 1, "death": DEATH.get(version)},
         "metadata": {},
         "order": ["c0ffee00"],
         "cell/c0ffee00": CELL,
@@ -81,6 +82,7 @@ def test_a_version_that_is_known_says_the_same_as_this_one(tmp_path: Path, versi
     assert found is not None
     assert [cell["source"] for cell in found.cells] == ["x = 1"]
     assert found.made == {"e-1": {"execution": "e-1", "begun": 3, "ended": [CALL, CALL]}}
+    assert found.kernel["death"] == {"fault": "The kernel died"}
     assert found.ran["c0ffee00"].ok
     notebook = Notebook()
     notebook.node["cells"] = found.cells
@@ -156,6 +158,10 @@ def test_the_user_is_told_what_the_server_could_not_read(me: User) -> None:
     directory = write(sessions / damaged["facts"]["handle"], damaged)
     with (directory / JOURNAL).open("ab") as file:
         file.write(b"\0" * 100 + b"\n")
+    odd = {key: value for key, value in entries(VERSION, me.workspace).items() if key != "order"}
+    odd["facts"] = {**odd["facts"], "handle": "odd-0123456789abcdef"}
+    odd["kernel"] = {"directory": None, "life": "many", "death": 7}
+    write(sessions / "odd-0123456789abcdef", odd)
     older = entries(OLDEST, me.workspace)
     write(sessions / older["facts"]["handle"], older)
     me.start_server()
@@ -164,6 +170,7 @@ def test_the_user_is_told_what_the_server_could_not_read(me: User) -> None:
     told = client.call("open_session")
     assert f"{newer['facts']['handle']} of an earlier server cannot be gone on with: a newer mcp-notebook" in told
     assert str(sessions / newer["facts"]["handle"]) in told
+    assert "odd-0123456789abcdef of an earlier server cannot be gone on with: it is damaged" in told
     refused = client.call("read_notebook", session=newer["facts"]["handle"])
     assert "a newer mcp-notebook wrote it (its version is 3" in refused
     assert "x = 1" in client.call("read_notebook", session=older["facts"]["handle"])
