@@ -29,7 +29,7 @@ for n in range({lines}):
     if n % 1000 == 0: time.sleep(max(0, began + n * {line} / {per_s} - time.monotonic()))
 open({done!r}, "w").close()
 """
-BYTES_PER_S = 10_000_000
+BYTES_PER_S = 5_000_000
 """A server that is slower than its kernel holds what it has not read: this is what it must keep up with."""
 Call = Callable[..., str]
 
