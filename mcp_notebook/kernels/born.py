@@ -13,7 +13,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,23 @@ _STATE, _PARENT, _SESSION, _STARTED = 0, 1, 3, 19
 """Fields of ``/proc/PID/stat``, counted after the name."""
 _MOST_PIDS = 1 << 22
 _GONE = ("Z", "X")
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PS = ("ps", "-axo", "pid=,ppid=,stat=,lstart=,comm=")
 _PS_LINE = re.compile(r"\s*(\d+)\s+(\d+)\s+(\S+)\s+(\w{3} +\w{3} +\d+ [\d:]{8} +\d{4})\s+(.*)")
+
+
+@cache
+def _load() -> int:
+    """A descriptor of ``/proc/loadavg``, whose last number is the process id that was given out last."""
+    return os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _latest_pid() -> int:
+    """0 where the system does not tell."""
+    try:
+        return int(os.pread(_load(), 100, 0).split()[-1])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 @dataclass(frozen=True)
@@ -42,12 +58,7 @@ class Moment:
         """Costs microseconds."""
         if sys.platform == "darwin":
             return cls(int(time.time()))
-        ticks = time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")
-        try:
-            latest = int(Path("/proc/loadavg").read_text().split()[-1])
-        except (OSError, ValueError, IndexError):
-            latest = 0
-        return cls(int(ticks), latest)
+        return cls(int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS_PER_S), _latest_pid())
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any] | None) -> "Moment | None":
@@ -56,7 +67,7 @@ class Moment:
 
     def as_data(self) -> dict[str, Any]:
         """As JSON."""
-        return asdict(self)
+        return {"ticks": self.ticks, "latest": self.latest}
 
     def is_before(self, born: "Born") -> bool:
         """Whether it was born after this moment; within the same tick, if that cannot be told, yes."""
