@@ -94,7 +94,8 @@ async def test_a_run_is_a_task_too(client: Client) -> None:
     created = await begin(client, "control_kernel", action="run_all", wait_s=0)
     await ask(client.session, "tasks/cancel", created.task_id)
     assert (await over(client.session, created.task_id)).status == "cancelled"
-    assert "n" in await call(client, "inspect_variables")
+    shown = await call(client, "execute_cell", source="print(globals().get('n'))")
+    assert "2" not in shown.splitlines()[1:]
 
 
 async def test_nobody_else_sees_it(client: Client, server: MCPServer[Connection]) -> None:
