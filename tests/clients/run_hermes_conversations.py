@@ -1,11 +1,13 @@
 """Two conversations of one Hermes process use our server at the same time, each in a session of its own.
 
 Run by the interpreter of ``.envs/hermes`` with HERMES_HOME set. Arguments: the cell of the first conversation,
-the file that this cell makes when it has begun, the cell of the second conversation. Prints what Hermes hands to
+the FIFO that this cell opens when it has begun, the cell of the second conversation. Prints what Hermes hands to
 its model.
 """
 
 import json
+import os
+import select
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,13 +24,12 @@ def main(long: str, begun: Path, short: str) -> None:
     """The second conversation asks while the first one's cell runs, and then what state both sessions are in."""
     discover_mcp_tools()
     told: dict[str, object] = {}
+    opened_by_cell = os.open(begun, os.O_RDONLY | os.O_NONBLOCK)
     try:
         handles = {task: opened(task) for task in ("one", "two")}
         with ThreadPoolExecutor() as threads:
             first = threads.submit(hermes, "one", "execute_cell", source=long, session=handles["one"])
-            until = time.monotonic() + WITHIN_S
-            while not begun.exists() and time.monotonic() < until:
-                time.sleep(0.01)
+            select.select([opened_by_cell], [], [], WITHIN_S)
             asked = time.monotonic()
             second = threads.submit(hermes, "two", "execute_cell", source=short, session=handles["two"])
             told = {"handles": handles, "second": second.result(), "seconds": time.monotonic() - asked}

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.environments import environment, python_of
 
 RUNNER = Path(__file__).with_name("run_hermes.py")
 CONVERSATIONS = RUNNER.with_name("run_hermes_conversations.py")
-SLEEP = "import pathlib, time; mine = 1; pathlib.Path({!r}).touch(); time.sleep(60)"
+SLEEP = "import time; mine = 1; open({!r}, 'w').close(); time.sleep(60)"
 relay_only = pytest.mark.parametrize("server", [()], ids=["relay"], indirect=True)
 PLOT = """
 import matplotlib.pyplot as plt
@@ -85,6 +86,7 @@ def test_a_conversation_is_answered_while_the_cell_of_another_runs(server: Serve
     """Hermes makes one call of a server at a time, for all its conversations: a long cell hands its turn on."""
     home = home_of_hermes(tmp_path, server, MCP_NOTEBOOK_WAIT_S="5")
     begun = tmp_path / "begun"
+    os.mkfifo(begun)
     command = [python_of("hermes"), CONVERSATIONS, SLEEP.format(str(begun)), begun, "'mine' in globals(), 6 * 7"]
     told = outcome(command, HERMES_HOME=str(home))
     one, two = (told["handles"][name] for name in ("one", "two"))

@@ -8,7 +8,6 @@ changed, and write the files anew: ``MCP_NOTEBOOK_WRITE_DOCS=1 pytest tests/conf
 import json
 import os
 import re
-import subprocess
 from pathlib import Path
 
 import anyio
@@ -19,8 +18,9 @@ from mcp_notebook.server import open_server
 from mcp_notebook.sessions import Sessions
 from mcp_notebook.settings import Settings
 from tests.conformance import inputs, resources, tools
+from tests.conformance.suite import run_suite
 from tests.environments import environment
-from tests.listening import TOKEN, listening
+from tests.listening import listening
 
 pytestmark = [
     pytest.mark.anyio,
@@ -61,22 +61,7 @@ async def test_the_scenarios_pass(settings: Settings, sessions: Sessions, revisi
 
 def suite(url: str, revision: str, results: Path) -> str:
     """Run it; returns what it printed."""
-    programs = environment("node") / "node_modules" / ".bin"
-    preload = (HERE / "with_token.mjs").as_uri()
-    done = subprocess.run(
-        [programs / "conformance", "server", "--url", url, "--requirements", revision, "-o", results],
-        env={
-            "PATH": f"{programs}:/usr/bin:/bin",
-            "HOME": str(results),
-            "NODE_OPTIONS": f"--import={preload}",
-            "MCP_NOTEBOOK_TOKEN": TOKEN,
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=WITHIN_S,
-        check=False,
-    )
+    done = run_suite(url, "--requirements", revision, results=results, within_s=WITHIN_S)
     return done.stdout + done.stderr
 
 

@@ -1,7 +1,6 @@
 """The official conformance suite's scenarios on the tasks extension, against our own HTTP server."""
 
 import json
-import subprocess
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from mcp_notebook.server import open_server
 from mcp_notebook.sessions import Sessions
 from mcp_notebook.settings import Settings
 from tests.conformance import tasks
-from tests.environments import environment
-from tests.listening import TOKEN, listening
+from tests.conformance.suite import run_suite
+from tests.listening import listening
 
 pytestmark = pytest.mark.anyio
 
@@ -48,21 +47,7 @@ async def _run(scenario: str, url: str, results: Path) -> None:
 
 
 def _suite(scenario: str, url: str, results: Path) -> None:
-    programs = environment("node") / "node_modules" / ".bin"
-    done = subprocess.run(
-        [programs / "conformance", "server", "--url", url, "--scenario", scenario, "-o", results],
-        env={
-            "PATH": f"{programs}:/usr/bin:/bin",
-            "HOME": str(results),
-            "NODE_OPTIONS": f"--import={(HERE / 'with_token.mjs').as_uri()}",
-            "MCP_NOTEBOOK_TOKEN": TOKEN,
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=WITHIN_S,
-        check=False,
-    )
+    done = run_suite(url, "--scenario", scenario, results=results, within_s=WITHIN_S)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -3,7 +3,6 @@
 import json
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -108,17 +107,6 @@ async def resumed(kernel: LocalKernel, msg_id: str) -> AsyncIterator[Cell]:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(resume)
         yield cell
-
-
-async def appeared(path: Path) -> None:
-    """Return when the file is there, which a cell makes."""
-    with anyio.fail_after(2 * WITHIN_S):
-        await anyio.to_thread.run_sync(_wait_for, path, abandon_on_cancel=True)
-
-
-def _wait_for(path: Path) -> None:
-    while not path.exists():
-        time.sleep(0.005)
 
 
 def counted_once(cell: Cell) -> int:

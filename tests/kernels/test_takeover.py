@@ -13,7 +13,8 @@ from mcp_notebook.errors import KernelDied
 from mcp_notebook.settings import Settings
 from tests.kernels.cells import Cell, run
 from tests.kernels.conftest import NEWEST, OLDEST, interpreter
-from tests.kernels.takeovers import adopted, appeared, counted_once, ends, resumed, served
+from tests.kernels.marks import marked
+from tests.kernels.takeovers import adopted, counted_once, ends, resumed, served
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
 
@@ -84,11 +85,11 @@ async def test_a_cell_that_ends_at_that_moment_is_whole(asked: dict[str, Any], t
 async def test_a_cell_that_has_ended_is_told_afterwards(asked: dict[str, Any], tmp_path: Path) -> None:
     """Its reply went to nobody; the kernel has it, also for the next one that asks."""
     source, go, done = ends(tmp_path)
-    async with served(**asked, cell=source) as server:
+    async with marked(done) as has_ended, served(**asked, cell=source) as server:
         await server.until(lambda facts: facts["streams"] > 20)
         await server.kill()
         go.touch()
-        await appeared(done)
+        await has_ended.made()
         async with adopted(server.facts) as kernel:
             assert (await run(kernel, "'later'")).result() == "'later'"
             for _ in range(2):
@@ -120,10 +121,10 @@ async def test_what_is_printed_to_a_stopped_server_is_not_lost(newest: dict[str,
     """It hangs while the kernel prints 5,000 lines with flush, then it is killed."""
     marks = tmp_path / "printed"
     source = f"for n in range(6000):\n    print(n, flush=True)\n    if n == 5000: open({str(marks)!r}, 'w').close()\nn"
-    async with served(**newest, cell=source) as server:
+    async with marked(marks) as printed, served(**newest, cell=source) as server:
         await server.until(lambda facts: facts["streams"] > 20)
         server.process.send_signal(signal.SIGSTOP)
-        await appeared(marks)
+        await printed.made()
         await server.kill()
         async with adopted(server.facts) as kernel, resumed(kernel, server.facts["msg_id"]) as cell:
             pass
@@ -167,12 +168,12 @@ async def test_what_the_kernel_no_longer_keeps_is_counted(newest: dict[str, Any]
     done = tmp_path / "done"
     lines_each_in_a_message = 'for n in range(1000):\n    sys.stdout.write(f"{n}\\n"); sys.stdout.flush()\n'
     source = f"import sys\n{lines_each_in_a_message}open({str(done)!r}, 'w').close()\nn"
-    async with served(**newest, before=SMALL_RING, cell="input()\n" + source) as server:
+    async with marked(done) as has_ended, served(**newest, before=SMALL_RING, cell="input()\n" + source) as server:
         await server.until(lambda facts: "prompt" in facts)
         await server.kill()
         async with adopted(server.facts) as kernel:
             await kernel.input_reply("")
-            await appeared(done)
+            await has_ended.made()
             assert (await run(kernel, "'over'")).result() == "'over'"
             async with resumed(kernel, server.facts["msg_id"]) as cell:
                 pass
@@ -272,12 +273,12 @@ async def test_a_bash_kernel_is_followed_to_its_end(newest: dict[str, Any], tmp_
 async def test_a_bash_cell_that_has_ended_is_unknown(newest: dict[str, Any], tmp_path: Path) -> None:
     """Nobody has its reply any more."""
     go, done = tmp_path / "go", tmp_path / "done"
-    source = f"echo before; while [ ! -e {go} ]; do sleep 0.01; done; touch {done}"
-    async with served(**newest, kernel="bash", cell=source) as server:
+    source = f"echo before; while [ ! -e {go} ]; do sleep 0.01; done; : > {done}"
+    async with marked(done) as has_ended, served(**newest, kernel="bash", cell=source) as server:
         await server.until(lambda facts: facts["streams"] > 0)
         await server.kill()
         go.touch()
-        await appeared(done)
+        await has_ended.made()
         async with adopted(server.facts) as kernel:
             assert (await run(kernel, "echo later")).text() == "later\n"
             async with resumed(kernel, server.facts["msg_id"]) as cell:

@@ -1,7 +1,6 @@
 """Real HTTP servers on loopback for the web calls, and the session that makes these calls."""
 
 import ssl
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mcp_notebook.policy import Policy
+from tests.serving import in_threads
 
 
 @dataclass
@@ -94,14 +94,8 @@ def serving(
     if tls is not None:
         http.socket = tls.wrap_socket(http.socket, server_side=True, do_handshake_on_connect=False)
     server.port = http.server_port
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with in_threads(http):
         yield server
-    finally:
-        http.shutdown()
-        thread.join()
-        http.server_close()
 
 
 def _handler(server: Server) -> type[BaseHTTPRequestHandler]:

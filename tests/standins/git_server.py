@@ -7,7 +7,6 @@ for a forge's API.
 import base64
 import os
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.serving import in_threads
 
 TOKEN = "a-token-of-the-tests-0123456789"
 
@@ -121,14 +122,8 @@ def serving(root: Path) -> Iterator[Server]:
     server = Server(root)
     http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(server))
     server.port = http.server_port
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with in_threads(http):
         yield server
-    finally:
-        http.shutdown()
-        thread.join()
-        http.server_close()
 
 
 def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
