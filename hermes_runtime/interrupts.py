@@ -73,6 +73,7 @@ class Interrupts:
         self.install()
         before, self.running = self.running, object()
         self.reached = False
+        self.left = None
         return before
 
     def end(self, before: object | None) -> None:
