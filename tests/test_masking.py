@@ -2,11 +2,12 @@
 
 import base64
 import json
+import re
 from urllib.parse import quote
 
 import pytest
 
-from mcp_notebook.masking import Masking, StreamMask
+from mcp_notebook.masking import Masking, StreamMask, forms
 from mcp_notebook.masking.values import is_common, values_of
 
 VALUE = "q7Zp/" + "4vXk2+LmN8&w"
@@ -266,6 +267,8 @@ def test_hostile_values_and_texts_are_quick() -> None:
     known.learn({"A_TOKEN": r"(((a+)+)+$[\w{1,9}", "B_TOKEN": "\udc80\udc81 lone surrogates", "URL": "http://[::bad"})
     for text in ("-----BEGIN " + "PRIVATE KEY-----" + "A" * 200_000, "eyJ" * 100_000, "sk-" * 100_000, "://" * 100_000):
         known.text(text + "!")
+    for line in ("-----BEGIN " + "PRIVATE KEY-----Comment:", "Comment:-----BEGIN " + "PRIVATE KEY-----\n"):
+        known.text(line * 60_000)
     deep = "[" * 900 + "]" * 900
     known.learn({"DEEP_KEY": deep})
     assert known.data(json.loads(deep)) == json.loads(deep)
@@ -273,6 +276,14 @@ def test_hostile_values_and_texts_are_quick() -> None:
     known.learn({"HUGE_KEY": huge, "LINES_KEY": "\n".join(huge[at : at + 64] for at in range(0, 3_000, 64))})
     assert known.text(f"x {huge} y {huge[640:704]} z") == "x [masked: HUGE_KEY] y [masked: LINES_KEY] z"
     assert known.text(r"x (((a+)+)+$[\w{1,9} y") == "x [masked: A_TOKEN] y"
+
+
+def test_no_pattern_gives_back_a_long_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """What it has read it does not read again, shorter by one, for as many characters as there are."""
+    re.compile(forms._TOKEN.pattern, re.ASCII | re.DEBUG)
+    shown = capsys.readouterr().out
+    assert "POSSESSIVE_REPEAT 8 2048" in shown
+    assert not re.findall(r"\bM(?:AX|IN)_REPEAT \d+ (?:\d{4,}|MAXREPEAT)", shown)
 
 
 def test_words_are_common_and_passwords_are_not() -> None:
