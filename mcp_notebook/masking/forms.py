@@ -20,13 +20,16 @@ PASSWORD = "password"
 Span = tuple[int, int, str]
 """From where to where in a text, and what is there."""
 
+KEY_HEADER = r"-----BEGIN (?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
+KEY_FIELD = r"(?:Proc-Type|DEK-Info|Comment|Version):[^\n\\]{0,256}+"
+"""What may stand between the header of a key and its lines."""
+
 _BEFORE = r"(?<![A-Za-z0-9])"
 _GAP = r"(?:\s|\\[nr])*+"
 _QUOTED = r"[\"'\\]*+\s*+[:=]\s*+[\"'\\]*+"
 _TOKENS = {
     PRIVATE_KEY: (
-        rf"-----BEGIN (?:[A-Z0-9]{{1,16}} ){{0,4}}PRIVATE KEY(?: BLOCK)?-----{_GAP}"
-        rf"(?:(?:Proc-Type|DEK-Info|Comment|Version):[^\n\\]{{0,256}}+{_GAP}){{0,8}}+(?:[A-Za-z0-9+/=]{{16,}}+{_GAP})++"
+        rf"{KEY_HEADER}{_GAP}(?:{KEY_FIELD}{_GAP}){{0,8}}+(?:[A-Za-z0-9+/=]{{16,}}+{_GAP})++"
         rf"(?:[A-Za-z0-9+/=]{{0,64}}{_GAP}-----END [A-Z0-9 ]++-----)?"
     ),
     "GitHub token": rf"{_BEFORE}(?:gh[pousr]_[A-Za-z0-9]{{20,255}}|github_pat_\w{{22,255}})",
