@@ -17,6 +17,8 @@ from tests.bench.place import Place
 from tests.bench.raw_mcp import RawMcp, spawn
 
 DEATHS = 15
+BETWEEN_KILLS_S = 2.5
+"""A server that ends five times within 10 s is not started again."""
 IN_OTHER_SITUATIONS = 5
 LIMIT_MB = 300
 ALLOWED_MS = 100.0
@@ -61,6 +63,7 @@ def _death_ms(relay: RawMcp, name: str, victim: Callable[[], int] | None = None)
     """Of a kernel, once the process ``victim`` was killed, and the relay has its next server."""
     source, said = CAUSES[name]
     if victim is not None:
+        time.sleep(BETWEEN_KILLS_S)
         os.kill(victim(), signal.SIGKILL)
     pid = json.loads(relay.control("status"))["kernel"]["pid"]
     ended: list[float] = []
