@@ -357,7 +357,7 @@ class Sessions:
             on_change=self._tell,
             policy=self.settings.runtime,
             masking=masking_by(self.settings),
-            client_environment=partial(self._client_environment, directory.name),
+            client_environment=partial(self.environment_of, directory.name),
             check_free=partial(self._check_free, directory.name),
         )
 
@@ -365,7 +365,7 @@ class Sessions:
         start = starter(self.settings, self._keeper, options)
         return self._quotas.limited(options.handle, options.principal, start)
 
-    def _client_environment(self, handle: str) -> Mapping[str, str]:
+    def environment_of(self, handle: str) -> Mapping[str, str]:
         """Of the client that uses the session; the server's own where none does, or it sent none."""
         session = self._sessions.get(handle)
         user = self._leases.connection_of(session) if session is not None else None

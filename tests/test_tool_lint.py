@@ -60,6 +60,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "inspect_variables": {"name": None, "session": None},
     "list_sessions": {},
+    "notebook_commit": {"path": NOTHING, "message": NOTHING, "branch": None, "session": None},
+    "notebook_pr": {"branch": NOTHING, "title": NOTHING, "description": NOTHING, "base": None, "session": None},
 }
 CHOICES = {
     ("edit_cell", "edit_mode"): ["replace", "insert", "delete", "move"],

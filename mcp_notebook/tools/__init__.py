@@ -10,6 +10,7 @@ from mcp.server.mcpserver.tools import Tool
 from mcp_notebook.passwords import PasswordPages
 from mcp_notebook.sessions import Sessions
 from mcp_notebook.settings import Settings
+from mcp_notebook.tools.committing import notebook_commit
 from mcp_notebook.tools.document import edit_cell, read_notebook, save_notebook
 from mcp_notebook.tools.kernel import control_kernel
 from mcp_notebook.tools.live import execute_cell, inspect_variables, list_sessions, open_session
@@ -26,6 +27,7 @@ TOOLS: Sequence[Declaration] = (
     Declaration(control_kernel, "Control the kernel", destructive=True, open_world=True),
     Declaration(inspect_variables, "Inspect variables", read_only=True, idempotent=True, structured=True),
     Declaration(list_sessions, "List sessions", read_only=True, idempotent=True, structured=True),
+    Declaration(notebook_commit, "Commit a notebook", idempotent=True, open_world=True),
 )
 
 

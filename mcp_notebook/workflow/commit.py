@@ -5,8 +5,9 @@ the commit, so its hooks, its signature and its settings hold. What cannot be do
 after the commit nothing is undone: the answer says what was not.
 """
 
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -160,7 +161,8 @@ class _Work:
                 await earlier.remember(self.repository, self.branch, wanted)
                 done = await self._commit(place, wanted)
                 made = await entries.in_tree(self.repository.git, str(done.commit), tuple(self.names))
-                await earlier.remember(self.repository, self.branch, made)  # a hook may have changed them
+                with suppress(CommitRefused):  # it is made
+                    await earlier.remember(self.repository, self.branch, made)  # a hook may have changed them
                 return done
         if is_new and not track:
             return await self._branched(head)
@@ -188,7 +190,7 @@ class _Work:
                 blob = await self.repository.git.text("hash-object", "-w", f"--path={name}", "--stdin", stdin=data)
             except GitFailed as exc:
                 raise CommitRefused(f"git does not take {name} in. {NOTHING_DONE} {exc}") from exc
-            is_program = (self.names[name].stat().st_mode & 0o100) != 0
+            is_program = os.access(self.names[name], os.X_OK)
             wanted[name] = Entry(old.mode if old else "100755" if is_program else "100644", blob)
         return wanted, before
 

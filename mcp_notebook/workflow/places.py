@@ -74,7 +74,7 @@ async def elsewhere(repository: Repository, branch: str, *, begin: str, track: b
 
 async def _fill(git: Git, repository: Repository, index: Path, before: str | None) -> None:
     """The commit's tree, with what the user's index knows of the files' times: git need not read them all."""
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):  # it only makes it faster
         await anyio.to_thread.run_sync(shutil.copyfile, repository.directory / "index", index)
     how = ("--reset", before) if before else ("--empty",)
     done = await git.run("read-tree", *how)
@@ -107,7 +107,10 @@ async def clear(repository: Repository) -> None:
 @contextlib.contextmanager
 def _room(repository: Repository) -> Iterator[Path]:
     room = repository.common / ROOM / secrets.token_hex(8)
-    room.mkdir(parents=True)
+    try:
+        room.mkdir(parents=True)
+    except OSError as exc:
+        raise CommitRefused(f"{room.parent} cannot be written ({exc.strerror}). {NOTHING_DONE} Make room there.") from exc
     try:
         yield room
     finally:

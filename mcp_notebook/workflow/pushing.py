@@ -41,7 +41,7 @@ async def remote_for(repository: Repository, branch: str, named: str | None) -> 
 
 async def push(repository: Repository, remote: str, branch: str) -> str | None:
     """Send the branch; None if it arrived, else what happened and what to do."""
-    git = repository.git
+    git = await repository.git.over_network()
     upstream = await git.maybe("config", "--get", f"branch.{branch}.remote")
     options = () if upstream else ("--set-upstream",)
     ref = f"refs/heads/{branch}"

@@ -84,6 +84,14 @@ async def refuse_unfinished(repository: Repository, names: Sequence[str]) -> Non
         )
 
 
+async def check(paths: Sequence[Path], environment: Mapping[str, str]) -> None:
+    """Raises CommitRefused for what forbids a commit of these files, as long as nobody has touched them for it."""
+    directory = next(each for each in paths[0].parents if each.is_dir())  # a new notebook's is made when it is saved
+    repository = await find(directory, environment)
+    there = _names(repository, [path for path in paths if path.exists()])
+    await refuse_unfinished(repository, tuple(there))
+
+
 async def refuse_nobody(git: Git) -> None:
     """Raises CommitRefused if the user has not told git who he is; git would make up a name."""
     for role in ("AUTHOR", "COMMITTER"):

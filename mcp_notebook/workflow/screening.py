@@ -26,7 +26,8 @@ def refuse_secrets(files: Mapping[str, bytes], message: str, find: FindSecrets) 
     more = f" and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
     raise CommitRefused(
         f"Nothing was committed, since there would be a secret in it: {'; '.join(places[:_MOST_NAMED])}{more}. Take it "
-        "out (read it from os.environ instead) and, if it was ever shared, revoke it. Then save and commit again."
+        "out (read it from os.environ instead) and, if it was ever shared, revoke it. Then save and commit again. If it is "
+        "none, the user can commit it himself, with git."
     )
 
 
