@@ -6,14 +6,18 @@ What a command needs is imported by it: most need little.
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
 from mcp_notebook import __version__, relay
+from mcp_notebook.git_commands import ci_setup, commit, git_setup, pr
 
 USAGE_ERROR = 2
+
+MODULES: Mapping[str, Any] = {"commit": commit, "pr": pr, "git-setup": git_setup, "ci-setup": ci_setup}
+"""Commands that are modules of their own, with ``add`` and ``run``."""
 
 DESCRIPTION = "A live Jupyter notebook for agents, as an MCP server."
 EPILOG = """\
@@ -35,10 +39,6 @@ server of its own, of which nothing is left. It takes about half a minute.
 DOCTOR = """\
 Checks Python, packages, directories, processes and the workspace's Python, and starts a kernel. Each line begins
 with ok, warn or FAIL, and below the latter two it says what to do. What dead processes left behind is removed.
-"""
-GIT_SETUP = """\
-For the git repository of the workspace, on this machine only: `git diff` and `git merge` see notebooks by cell, and
-`git add` takes no outputs in. Nothing is committed for it. --undo takes away exactly what was brought.
 """
 SERVE = """\
 The process that all clients of a user share. The first client starts it, so that you need this for --http only, or to
@@ -78,14 +78,14 @@ def _run(options: argparse.Namespace) -> int:
                 return _demo(options)
             case "doctor":
                 return _doctor(options)
-            case "git-setup":
-                return _git_setup(options)
             case "serve":
                 return _serve(options)
             case "sessions":
                 return _sessions(options)
             case "token":
                 return _token(options)
+        if options.command in MODULES:
+            return int(MODULES[options.command].run(options, _settings(options, make_workspace=False)))
         return _embedded(options) if options.embedded else _relay(options)
     except BadSettings as exc:
         return _fail(str(exc), USAGE_ERROR)
@@ -211,17 +211,6 @@ def _doctor(options: argparse.Namespace) -> int:
     return anyio.run(examine, _settings(options))
 
 
-def _git_setup(options: argparse.Namespace) -> int:
-    import anyio
-
-    from mcp_notebook.workflow.git_setup import set_up, undo
-
-    settings = _settings(options, make_workspace=False)
-    report = anyio.run(undo if options.undo else set_up, settings.workspace, settings.environment)
-    sys.stdout.write("".join(f"{line}\n" for line in report.lines))
-    return 0 if report.is_good else 1
-
-
 def _settings(options: argparse.Namespace, *, make_workspace: bool = True) -> Any:
     from mcp_notebook.settings import BadSettings, load
 
@@ -274,9 +263,8 @@ def _parser() -> argparse.ArgumentParser:
     answer.add_argument("name", nargs="?", metavar="SESSION", help="its name or handle, where cells of several wait")
     doctor = commands.add_parser("doctor", help="check the installation and say what to mend", parents=[common])
     doctor.description = DOCTOR
-    setup = commands.add_parser("git-setup", help="make git treat notebooks well", parents=[common])
-    setup.description = GIT_SETUP
-    setup.add_argument("--undo", action="store_true", help="take it away again")
+    for module in MODULES.values():
+        module.add(commands, common)
     return parser
 
 

@@ -109,7 +109,9 @@ class Git:
         try:
             return await self._run(arguments, stdin, timeout_s)
         except OSError as exc:
-            raise GitFailed(f"`git {arguments[0]}` cannot be run: {exc.strerror or exc}. Make room, or try again.") from exc
+            raise GitFailed(
+                f"`git {arguments[0]}` cannot be run: {exc.strerror or exc}. Make room, or try again."
+            ) from exc
 
     async def _run(self, arguments: tuple[str, ...], stdin: bytes, timeout_s: float) -> Done:
         # Files and no pipes: what a hook leaves running would keep these open.

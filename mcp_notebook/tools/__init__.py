@@ -15,6 +15,7 @@ from mcp_notebook.tools.document import edit_cell, read_notebook, save_notebook
 from mcp_notebook.tools.kernel import control_kernel
 from mcp_notebook.tools.live import execute_cell, inspect_variables, list_sessions, open_session
 from mcp_notebook.tools.output import get_output
+from mcp_notebook.tools.proposing import notebook_pr
 from mcp_notebook.tools.tool import Declaration, NotebookTool
 
 TOOLS: Sequence[Declaration] = (
@@ -28,6 +29,7 @@ TOOLS: Sequence[Declaration] = (
     Declaration(inspect_variables, "Inspect variables", read_only=True, idempotent=True, structured=True),
     Declaration(list_sessions, "List sessions", read_only=True, idempotent=True, structured=True),
     Declaration(notebook_commit, "Commit a notebook", idempotent=True, open_world=True),
+    Declaration(notebook_pr, "Open a pull request", idempotent=True, open_world=True),
 )
 
 

@@ -6,8 +6,8 @@ after the commit nothing is undone: the answer says what was not.
 """
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +15,6 @@ import anyio
 import anyio.to_thread
 
 from mcp_notebook.errors import CommitRefused, GitFailed
-from mcp_notebook.lock import Lock
 from mcp_notebook.workflow import earlier, entries, places, pushing
 from mcp_notebook.workflow.entries import Entries, Entry
 from mcp_notebook.workflow.places import Place
@@ -32,9 +31,6 @@ from mcp_notebook.workflow.screening import FindSecrets, refuse_secrets
 from mcp_notebook.workflow.stripping import stripped
 
 HOOKS_S = 600.0
-OTHERS_S = 180.0
-"""So long another commit of ours, with its push, is waited for."""
-_LOOKS_EVERY_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -89,7 +85,7 @@ async def commit(wanted: Wanted, *, environment: Mapping[str, str], find_secrets
     names, ignored = await names_in(repository, wanted.paths)
     files = await anyio.to_thread.run_sync(_contents, names)
     await anyio.to_thread.run_sync(refuse_secrets, files, wanted.message, find_secrets)
-    async with _alone(repository):
+    async with places.alone(repository):
         await refuse_unfinished(repository, tuple(names))
         await refuse_nobody(repository.git)
         branch, is_here = await _branch(repository, wanted.branch)
@@ -254,25 +250,6 @@ async def _pushed(repository: Repository, done: Committed, remote: str | None) -
     problem = await pushing.push(repository, remote, done.branch)
     notes = done.notes if problem is None else (*done.notes, problem)
     return replace(done, remote=remote, is_pushed=problem is None, notes=notes)
-
-
-@asynccontextmanager
-async def _alone(repository: Repository) -> AsyncIterator[None]:
-    """One commit at a time in a repository, whichever process makes it."""
-    room = repository.common / places.ROOM
-    try:
-        room.mkdir(exist_ok=True)
-        with anyio.move_on_after(OTHERS_S):
-            while (lock := Lock.take(room / "lock")) is None:  # noqa: ASYNC110 - other processes tell nothing
-                await anyio.sleep(_LOOKS_EVERY_S)
-    except OSError as exc:
-        raise CommitRefused(f"{room} cannot be written ({exc.strerror}). {NOTHING_DONE} Mend its permissions.") from exc
-    if lock is None:
-        raise CommitRefused(f"Another commit in {repository.top} does not end. {NOTHING_DONE} Try again later.")
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _contents(names: Mapping[str, Path]) -> dict[str, bytes]:

@@ -41,12 +41,24 @@ async def remote_for(repository: Repository, branch: str, named: str | None) -> 
 
 async def push(repository: Repository, remote: str, branch: str) -> str | None:
     """Send the branch; None if it arrived, else what happened and what to do."""
-    git = await repository.git.over_network()
-    upstream = await git.maybe("config", "--get", f"branch.{branch}.remote")
+    upstream = await repository.git.maybe("config", "--get", f"branch.{branch}.remote")
     options = () if upstream else ("--set-upstream",)
-    ref = f"refs/heads/{branch}"
+    return await _push(repository, remote, f"refs/heads/{branch}", branch, options)
+
+
+async def push_commit(repository: Repository, remote: str, commit: str, branch: str) -> str | None:
+    """Send a commit as ``branch``, which there is at the remote only; the answer is that of ``push``."""
+    return await _push(repository, remote, commit, branch)
+
+
+async def _push(
+    repository: Repository, remote: str, source: str, branch: str, options: tuple[str, ...] = ()
+) -> str | None:
+    git = await repository.git.over_network()
     try:
-        done = await git.run("push", "--porcelain", *options, "--", remote, f"{ref}:{ref}", timeout_s=PUSH_S)
+        done = await git.run(
+            "push", "--porcelain", *options, "--", remote, f"{source}:refs/heads/{branch}", timeout_s=PUSH_S
+        )
     except GitFailed as exc:
         return f"It is not known to have been pushed: {exc}"
     if done.code == 0:

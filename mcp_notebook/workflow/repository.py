@@ -1,7 +1,7 @@
 """The user's repository as it is before a commit: where it is, on which branch, and what forbids one."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,6 +123,15 @@ def _names(repository: Repository, paths: Sequence[Path]) -> dict[str, Path]:
     return found
 
 
+async def _refuse_others(repository: Repository, first: Path, files: Iterable[Path]) -> None:
+    """Raises CommitRefused for a file in a repository inside of this one, such as a submodule."""
+    known = Path(os.path.realpath(first.parent))
+    for directory in {file.parent for file in files} - {known}:
+        inner = await find(directory, repository.git.environment)
+        if inner.top != repository.top:
+            raise CommitRefused(f"{directory} is in another repository, {inner.top}. {NOTHING_DONE}")
+
+
 async def names_in(repository: Repository, paths: Sequence[Path]) -> tuple[dict[str, Path], tuple[str, ...]]:
     """The files by their names in the repository, and those that git is told to ignore.
 
@@ -130,6 +139,7 @@ async def names_in(repository: Repository, paths: Sequence[Path]) -> tuple[dict[
         CommitRefused: a file is not there, or in another repository.
     """
     found = _names(repository, paths)
+    await _refuse_others(repository, paths[0], found.values())
     asked = "".join(f"{name}\0" for name in found).encode(errors="surrogateescape")
     done = await repository.git.run("check-ignore", "-z", "--stdin", stdin=asked)
     if done.code not in (0, 1):

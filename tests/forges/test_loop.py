@@ -13,7 +13,7 @@ import pytest
 from mcp_notebook.files import locate, read, write
 from mcp_notebook.forges import Draft, Forge, Git, find_forge
 from mcp_notebook.forges.remotes import parse
-from mcp_notebook.workflow import Run, describe
+from mcp_notebook.workflow import Change, Run, describe
 from mcp_notebook.workflow.git_setup import set_up
 from tests.forges.conftest import fill
 from tests.repositories import Work, user
@@ -86,8 +86,8 @@ async def test_a_notebook_from_its_first_commit_to_its_merge(
 async def proposed(forge: Forge, project: Project) -> int:
     """The pull request is opened once, with what reviewers want to know."""
     run = Run(parameters={"threshold": 0.1}, duration_s=1.5, cells=3)
-    body = describe("Is the fleet well?", notebook="notebooks/health.py", diff="added cell", run=run)
-    draft = Draft(BRANCH, await forge.default_branch(), "Fleet health", body)
+    body = describe("Is the fleet well?", [Change("notebooks/health.py", "added cell", run)])
+    draft = Draft(BRANCH, (await forge.home()).default_branch, "Fleet health", body)
     opened, again = await forge.open(draft), await forge.open(draft)
     assert (opened.is_new, again.is_new, len(project.pulls)) == (True, False, 1)
     assert project.pulls[0].body == body
