@@ -96,7 +96,7 @@ async def commit(wanted: Wanted, *, environment: Mapping[str, str], find_secrets
         done = await (work.here() if is_here else work.elsewhere())
         notes = tuple(f"{name} was left out: git ignores it." for name in ignored)
         done = replace(done, notes=(*notes, *done.notes))
-        return await _pushed(repository, done, remote) if wanted.push else done
+        return await _pushed(repository, done, remote, tuple(names)) if wanted.push else done
 
 
 @dataclass(frozen=True)
@@ -241,13 +241,13 @@ async def _branch(repository: Repository, wanted: str | None) -> tuple[str, bool
     return current, True
 
 
-async def _pushed(repository: Repository, done: Committed, remote: str | None) -> Committed:
+async def _pushed(repository: Repository, done: Committed, remote: str | None, names: tuple[str, ...]) -> Committed:
     if await repository.commit_of(f"refs/heads/{done.branch}") is None:  # there was nothing to make it for
         return done
     if remote is None:
         advice = "Not pushed: the repository has no remote. Add one: git remote add origin URL. Then commit again."
         return replace(done, notes=(*done.notes, advice))
-    problem = await pushing.push(repository, remote, done.branch)
+    problem = await pushing.push(repository, remote, done.branch, names)
     notes = done.notes if problem is None else (*done.notes, problem)
     return replace(done, remote=remote, is_pushed=problem is None, notes=notes)
 

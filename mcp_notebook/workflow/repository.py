@@ -111,10 +111,10 @@ async def check_branch_name(git: Git, branch: str) -> None:
 
 
 def _names(repository: Repository, paths: Sequence[Path]) -> dict[str, Path]:
-    top = Path(os.path.realpath(repository.top))
+    top = _real(repository.top)
     found = {}
     for path in paths:
-        real = Path(os.path.realpath(path))
+        real = _real(path)
         if not real.is_file():
             raise CommitRefused(f"{path} is not there. {NOTHING_DONE} Save the notebook first.")
         if not real.is_relative_to(top):
@@ -123,10 +123,13 @@ def _names(repository: Repository, paths: Sequence[Path]) -> dict[str, Path]:
     return found
 
 
-async def _refuse_others(repository: Repository, first: Path, files: Iterable[Path]) -> None:
-    """Raises CommitRefused for a file in a repository inside of this one, such as a submodule."""
-    known = Path(os.path.realpath(first.parent))
-    for directory in {file.parent for file in files} - {known}:
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+async def _refuse_others(repository: Repository, directories: Iterable[Path]) -> None:
+    """Raises CommitRefused for those of a repository inside of this one, such as a submodule."""
+    for directory in directories:
         inner = await find(directory, repository.git.environment)
         if inner.top != repository.top:
             raise CommitRefused(f"{directory} is in another repository, {inner.top}. {NOTHING_DONE}")
@@ -139,7 +142,7 @@ async def names_in(repository: Repository, paths: Sequence[Path]) -> tuple[dict[
         CommitRefused: a file is not there, or in another repository.
     """
     found = _names(repository, paths)
-    await _refuse_others(repository, paths[0], found.values())
+    await _refuse_others(repository, {path.parent for path in found.values()} - {_real(paths[0].parent)})
     asked = "".join(f"{name}\0" for name in found).encode(errors="surrogateescape")
     done = await repository.git.run("check-ignore", "-z", "--stdin", stdin=asked)
     if done.code not in (0, 1):
