@@ -151,6 +151,26 @@ async def test_what_another_session_has_not_saved_is_said(
     assert "y = 2" not in work.committed("a.py")
 
 
+async def test_two_calls_at_once_make_one_commit_each(agent: Client, work: Work) -> None:
+    """Of the same notebook to two branches, and of another one; what is there already is no commit."""
+    work.hook("pre-commit", "sleep 0.1")  # so that they would meet
+    for name in ("a", "b"):
+        work.write(f"{name}.py", f"# %%\n{name} = 1\n")
+    said: list[str] = []
+
+    async def one(path: str, branch: str) -> None:
+        said.append(await call(agent, "notebook_commit", path=path, message=f"Add {path}", branch=branch))
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            for path, branch in (("a.py", "one"), ("a.py", "two"), ("b.py", "one"), ("a.py", "one")):
+                group.start_soon(one, path, branch)
+    assert sum("Committed" in text for text in said) == 3
+    assert sum("Nothing to commit" in text for text in said) == 1
+    assert work.git("ls-tree", "--name-only", "one").split() == ["README.md", "a.ipynb", "a.py", "b.ipynb", "b.py"]
+    assert work.git("ls-tree", "--name-only", "two").split() == ["README.md", "a.ipynb", "a.py"]
+
+
 async def test_a_cancelled_call_takes_back_what_it_began(agent: Client, work: Work) -> None:
     """The hook ends with the call, others are answered meanwhile, and the next commit is made."""
     work.write("a.py", "# %%\nx = 1\n")

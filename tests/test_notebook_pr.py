@@ -1,14 +1,18 @@
 """The tool notebook_pr through a real client, on each forge's published API and a real git server."""
 
 import json
+import os
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mcp import Client
 from mcp.server import MCPServer
 
-from mcp_notebook.sessions import Connection
+from mcp_notebook.server import arriving, open_server
+from mcp_notebook.sessions import Connection, Sessions
+from mcp_notebook.settings import Settings
 from tests.calls import call, refused
 from tests.publishing import Site, client_in, executed_copy, site
 from tests.repositories import SECRET
@@ -81,13 +85,16 @@ async def test_a_branch_is_proposed_once_and_what_is_said_is_read_back(agent: Cl
 
 
 async def test_no_run_is_claimed_that_was_not(agent: Client, forge: Site) -> None:
-    """A copy of an earlier version, one of another notebook, and one that is no notebook prove nothing."""
+    """A copy of an earlier version, one of another notebook, one elsewhere, and what is none prove nothing."""
     ipynb = forge.work.path / "notebooks/health.ipynb"
     other = executed_copy(ipynb).replace("load = 42", "load = 41")
     forge.work.write("executions/health-1.ipynb", other)
     forge.work.write("executions/health-2.ipynb", "{")
     forge.work.write("executions/healthy.ipynb", executed_copy(ipynb))
     forge.work.write("executions/health-3.ipynb", executed_copy(ipynb, end_time=None))
+    outside = forge.work.write("../outside.ipynb", executed_copy(ipynb))
+    (forge.work.path / "executions/health-4.ipynb").symlink_to(outside)
+    os.mkfifo(forge.work.path / "executions/health-5.ipynb")
     text = await call(agent, "notebook_pr", **PROPOSAL)
     assert "No executed copy has the cells of notebooks/health.py as they are proposed: notebook_execute" in text
     assert "Run of" not in forge.project.pulls[0].body
@@ -161,3 +168,16 @@ async def test_commits_that_are_not_pushed_are_told(agent: Client, forge: Site) 
     assert f"{BRANCH} has 1 commits here that origin has not: push them." in await call(
         agent, "notebook_pr", **PROPOSAL
     )
+
+
+async def test_the_servers_own_tokens_are_not_lent(settings: Settings, forge: Site, agent: Client) -> None:
+    """Another principal over HTTP has no environment of his own, and gets the server's without what is secret."""
+    environment = {**forge.work.environment, "HOME": str(forge.work.path.parent)}
+    mine = replace(settings, environment=environment, forge_tokens=(f"{forge.server.site}={TOKEN}",))
+    async with Sessions(mine) as sessions, open_server(mine, sessions) as server:
+        with arriving(Connection(workspace=forge.work.path, principal="bob")):
+            async with Client(server, cache=None) as client:
+                told = await refused(client, "notebook_pr", **PROPOSAL)
+    assert "cannot be asked for its branches" in told or "There is no token for" in told
+    assert forge.project.pulls == []
+    assert TOKEN not in told

@@ -26,18 +26,17 @@ def run(options: argparse.Namespace, settings: Any) -> int:
     import anyio
 
     from mcp_notebook.masking import Masking
-    from mcp_notebook.workflow.executed import EXECUTIONS
     from mcp_notebook.workflow.proposal import Means, Proposal, propose
 
     masking = Masking(settings.mask_patterns, secret=settings.env_withhold)
     masking.learn(settings.environment)
     means = Means(
+        workspace=settings.workspace,
         environment=settings.environment,
         find_secrets=masking.spans,
         mask=masking.text,
         forges=settings.forges,
         forge_tokens=settings.forge_tokens,
-        executions=(settings.workspace / EXECUTIONS,),
     )
     wanted = Proposal(options.branch, options.title, options.description, options.base)
     done = anyio.run(propose, wanted, settings.workspace, means)

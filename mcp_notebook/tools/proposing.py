@@ -7,7 +7,6 @@ from pydantic import Field
 from mcp_notebook.tools.tool import Call, SessionHandle
 from mcp_notebook.tools.waiting import with_progress
 from mcp_notebook.tools.workplace import Workplace, workplace
-from mcp_notebook.workflow.executed import EXECUTIONS
 from mcp_notebook.workflow.proposal import Means, Proposal, propose
 
 
@@ -51,10 +50,10 @@ async def _proposed(call: Call, wanted: Proposal, handle: str | None) -> str:
 
 def _means(call: Call, place: Workplace) -> Means:
     return Means(
+        workspace=place.workspace,
         environment=place.environment,
         find_secrets=place.masking.spans,
         mask=place.masking.text,
         forges=call.settings.forges,
         forge_tokens=place.forge_tokens,
-        executions=(place.workspace / EXECUTIONS,),
     )

@@ -3,7 +3,7 @@
 A copy counts only for the version whose cells it has: what ran before the last edit proves nothing of it.
 """
 
-from collections.abc import Iterable
+import glob
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 from mcp_notebook.errors import FileRefused
-from mcp_notebook.files import ipynb
+from mcp_notebook.files import disk, ipynb
 from mcp_notebook.workflow.description import Run
 
 EXECUTIONS = "executions"
@@ -30,32 +30,30 @@ class ExecutedCopy:
     run: Run
 
 
-def latest_copy(directories: Iterable[Path], name: str, notebook: NotebookNode) -> ExecutedCopy | None:
-    """The newest copy in these directories of the notebook file ``name``, with the cells of ``notebook``."""
-    stem = Path(name).stem
-    for path in _newest_first(directories, stem):
+def latest_copy(workspace: Path, name: str, notebook: NotebookNode) -> ExecutedCopy | None:
+    """The newest copy in the workspace of the notebook file ``name``, with the cells of ``notebook``."""
+    for path in _newest_first(workspace, Path(name).stem):
         try:
-            data = path.read_bytes()
+            data = disk.contents(path) or b""
             copy = ipynb.parse(data, path).notebook
-        except (OSError, FileRefused):
+        except FileRefused:
             continue
         if _sources(copy) == _sources(notebook) and (run := _run(copy)) is not None:
             return ExecutedCopy(path, data, run)
     return None
 
 
-def _newest_first(directories: Iterable[Path], stem: str) -> list[Path]:
+def _newest_first(workspace: Path, stem: str) -> list[Path]:
     found: dict[Path, float] = {}
-    for directory in dict.fromkeys(directories):
-        for path in directory.glob("*.ipynb"):
-            if path.stem != stem and not path.stem.startswith(f"{stem}-"):
-                continue
-            try:
-                about = path.stat()
-            except OSError:
-                continue
-            if about.st_size <= MOST_BYTES:
-                found[path] = about.st_mtime
+    for path in (workspace / EXECUTIONS).glob(f"{glob.escape(stem)}*.ipynb"):
+        if path.stem != stem and not path.stem.startswith(f"{stem}-"):
+            continue
+        try:
+            about = disk.target(path, workspace.resolve()).stat()
+        except (OSError, FileRefused):  # gone, or a link that leads out of the workspace
+            continue
+        if about.st_size <= MOST_BYTES:
+            found[path] = about.st_mtime
     return sorted(found, key=lambda path: found[path], reverse=True)[:MOST_LOOKED_INTO]
 
 

@@ -39,14 +39,14 @@ class Proposal:
 class Means:
     """What it is done with; ``environment`` is that of the session's client."""
 
+    workspace: Path
+    """In whose ``executions`` the copies are."""
     environment: Mapping[str, str] = field(repr=False)
     find_secrets: FindSecrets
     mask: Callable[[str], str]
     """Of a text the same without secrets."""
     forges: Sequence[str] = ()
     forge_tokens: Sequence[str] = field(default=(), repr=False)
-    executions: Sequence[Path] = ()
-    """Directories in which executed copies may be."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class _Draft:
 
     def _copies(self, notebooks: Sequence[ProposedNotebook]) -> dict[str, executed.ExecutedCopy]:
         after = {each.name: each.after for each in notebooks if each.after is not None}
-        found = {name: executed.latest_copy(self.means.executions, name, after[name]) for name in after}
+        found = {name: executed.latest_copy(self.means.workspace, name, after[name]) for name in after}
         return {name: copy for name, copy in found.items() if copy is not None}
 
     async def _published(self, copies: Mapping[str, executed.ExecutedCopy]) -> tuple[dict[str, str], tuple[str, ...]]:
