@@ -10,12 +10,12 @@ from mcp.server.mcpserver.tools import Tool
 from mcp_notebook.passwords import PasswordPages
 from mcp_notebook.sessions import Sessions
 from mcp_notebook.settings import Settings
-from mcp_notebook.tools.committing import notebook_commit
 from mcp_notebook.tools.document import edit_cell, read_notebook, save_notebook
 from mcp_notebook.tools.kernel import control_kernel
 from mcp_notebook.tools.live import execute_cell, inspect_variables, list_sessions, open_session
+from mcp_notebook.tools.notebook_commit import notebook_commit
+from mcp_notebook.tools.notebook_pr import notebook_pr
 from mcp_notebook.tools.output import get_output
-from mcp_notebook.tools.proposing import notebook_pr
 from mcp_notebook.tools.tool import Declaration, NotebookTool
 
 TOOLS: Sequence[Declaration] = (
