@@ -5,15 +5,17 @@ Nothing is started before it is asked for. A slow, silent or dying server concer
 
 import itertools
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from mcp_notebook.errors import BadRequest, NotebookError, ServerFailed
 from mcp_notebook.runtime.host import Host
 from mcp_notebook.runtime.servers.configuration import Configuration
-from mcp_notebook.runtime.servers.connection import Connection
 from mcp_notebook.runtime.servers.results import matches
+
+if TYPE_CHECKING:
+    from mcp_notebook.runtime.servers.connection import Connection
 
 START_WITHIN_S = 30.0
 MOST_RESULTS = 1000
@@ -30,8 +32,8 @@ class Servers:
         self._host = host
         self._start_within_s = start_within_s
         self._configuration = Configuration(host)
-        self._connections: dict[str, Connection] = {}
-        self._leaving: list[Connection] = []
+        self._connections: dict[str, "Connection"] = {}
+        self._leaving: list["Connection"] = []
         self._revisions = itertools.count(1)
         self._closed = False
 
@@ -103,7 +105,10 @@ class Servers:
                 for connection in everybody:
                     tasks.start_soon(connection.ended)
 
-    def _connection(self, server: str) -> Connection:
+    def _connection(self, server: str) -> "Connection":
+        # the MCP client takes half a second to import, which most runs of notebooks never need
+        from mcp_notebook.runtime.servers.connection import Connection
+
         self._refresh()
         entry = self._configuration.entry(server)
         if server not in self._connections:
