@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mcp_notebook import __version__, relay
+from mcp_notebook import __version__, relay, run_command
 
 USAGE_ERROR = 2
 
@@ -80,6 +80,8 @@ def _run(options: argparse.Namespace) -> int:
                 return _doctor(options)
             case "git-setup":
                 return _git_setup(options)
+            case "run":
+                return _notebook_run(options)
             case "serve":
                 return _serve(options)
             case "sessions":
@@ -222,6 +224,11 @@ def _git_setup(options: argparse.Namespace) -> int:
     return 0 if report.is_good else 1
 
 
+def _notebook_run(options: argparse.Namespace) -> int:
+    _spare_a_second()
+    return run_command.run(options, _settings(options))
+
+
 def _settings(options: argparse.Namespace, *, make_workspace: bool = True) -> Any:
     from mcp_notebook.settings import BadSettings, load
 
@@ -266,6 +273,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(command=None, agent=None)
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     _add_demo(commands)
+    run_command.add_to(commands, [common])
     _add_serve(commands)
     _add_sessions(commands)
     _add_token(commands)

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,32 +35,38 @@ def run_alone(
     execution_timeout: float | None = None,
     stdout_file: Any = None,
     stderr_file: Any = None,
-    settings: Settings | None = None,
     **options: Any,
 ) -> None:
     """Run the copy's cells in the current directory, on a kernel that ends with them.
 
-    The options are papermill's and nbclient's. Raises DeadKernelError, CellTimeoutError, NotebookError; KeyboardInterrupt
-    also for SIGTERM.
+    The options are papermill's and nbclient's. Raises DeadKernelError, CellTimeoutError; also what ``execute`` raises.
     """
-    settings = settings or load(workspace=Path.cwd())
-    settings = replace(settings, start_timeout_s=float(start_timeout))
+    settings = replace(load(workspace=Path.cwd()), start_timeout_s=float(start_timeout))
     rules = _rules(execution_timeout or options.pop("timeout", None), options)
     printed = Printed(copy.log_output, stdout_file, stderr_file)
-    outcome = _in_a_loop(partial(_run, copy, kernel_name, settings, rules, printed))
+    kernel = None if (kernel_name or PYTHONS[0]).lower() in PYTHONS else kernel_name
+    outcome = execute(copy, rules, settings, kernel, Path.cwd(), printed)
     if outcome.status == "timeout":
         raise CellTimeoutError(outcome.message)
     if outcome.status in ("dead", "cancelled"):
         raise DeadKernelError(outcome.message or "Kernel died")
 
 
-async def _run(
-    copy: ExecutedCopy, kernel_name: str | None, settings: Settings, rules: Rules, printed: Printed
+def execute(
+    copy: ExecutedCopy, rules: Rules, settings: Settings, kernel: str | None, directory: Path, printed: Printed
 ) -> Outcome:
-    kernel = None if (kernel_name or PYTHONS[0]).lower() in PYTHONS else kernel_name
-    async with Sessions(settings) as sessions, copy.kept_saved(), printed.following(copy):
-        session = await sessions.open_run(Connection(), deepcopy(copy.nb), NAME, kernel, Path.cwd())
-        return await run_cells(session, copy, rules)
+    """Run the copy's cells on a kernel in ``directory``; the one that the copy names, if ``kernel`` is None.
+
+    Raises KeyboardInterrupt when it is told to stop, by whichever signal, and NotebookError.
+    """
+
+    async def run() -> Outcome:
+        async with Sessions(settings) as sessions, copy.kept_saved(), printed.following(copy):
+            session = await sessions.open_run(Connection(), deepcopy(copy.nb), NAME, kernel, directory)
+            outcome = await run_cells(session, copy, rules)
+            return replace(outcome, notes=tuple(session.take_notes()))
+
+    return _in_a_loop(run)
 
 
 def _rules(timeout_s: float | None, options: dict[str, Any]) -> Rules:

@@ -42,8 +42,8 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
         """``output_path`` is relative to the current directory, or whatever papermill can write to; None: nowhere."""
         super().__init__(nb, progress_bar=progress_bar, log_output=log_output)
         self.output_path = _absolute(output_path)
-        self.on_cell: Callable[[int, NotebookNode], None] = lambda _index, _cell: None
-        """Called when a cell begins, and when it has ended."""
+        self.listeners: list[Callable[[int, NotebookNode], None]] = []
+        """Called with a cell and its position when it begins, and when it has ended."""
         self.failed: SaveFailed | None = None
         """Why the latest write failed, while a run goes on; the last one raises it."""
         self._running: tuple[NotebookNode, Execution] | None = None
@@ -66,11 +66,12 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
         if self.pbar:
             self.pbar.set_description_str(title_of(cell), refresh=False)
         super().cell_start(cell, cell_index, **kwargs)
-        self.on_cell(cell_index or 0, cell)
+        self._tell(cell, cell_index)
 
     def cell_complete(self, cell: NotebookNode, cell_index: int | None = None, **kwargs: Any) -> None:
+        """As papermill's."""
         super().cell_complete(cell, cell_index, **kwargs)
-        self.on_cell(cell_index or 0, cell)
+        self._tell(cell, cell_index)
 
     def cell_takes(self, cell: NotebookNode, execution: Execution) -> None:
         """From now on ``cell`` has what ``execution`` gives, which may be running."""
@@ -125,6 +126,10 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
     def write(self, notebook: NotebookNode) -> None:
         """Write ``notebook`` as the copy. Raises SaveFailed; what was there before is still there then."""
         write_whole(notebook, self.output_path)
+
+    def _tell(self, cell: NotebookNode, index: int | None) -> None:
+        for listener in self.listeners:
+            listener(index or 0, cell)
 
     def _show(self) -> None:
         if self._running is None:

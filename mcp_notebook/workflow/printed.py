@@ -32,7 +32,7 @@ class Printed:
         if not (self._log_output or any(self._files.values())):
             yield
             return
-        copy.on_cell = lambda _index, cell: self._turn_to(cell)
+        copy.listeners.append(lambda _index, cell: self._turn_to(cell))
         failed: Exception | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._follow)

@@ -57,6 +57,8 @@ class Outcome:
     status: Ended
     index: int | None = None
     message: str = ""
+    notes: tuple[str, ...] = ()
+    """What its session has to say."""
 
 
 async def run_cells(session: Session, copy: ExecutedCopy, rules: Rules, *, start: int = 0) -> Outcome:
