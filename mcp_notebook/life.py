@@ -52,7 +52,9 @@ class KernelLife:
         attend: Attend,
         allow_stdin: bool = True,
     ) -> None:
-        """Without ``allow_stdin`` an ``input()`` fails. ``attend`` is started for each kernel before its first cell, and cancelled at its end."""
+        """Without ``allow_stdin`` an ``input()`` fails.
+
+        ``attend`` is started for each kernel before its first cell, and cancelled at its end."""
         self.number = 0
         """Which life this is, from 1; cells of other lives are stale."""
         self.certificate: Certificate | None = None

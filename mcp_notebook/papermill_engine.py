@@ -36,8 +36,8 @@ class NotebookEngine:
             nbclient.exceptions.DeadKernelError, CellTimeoutError: the copy is saved first. An error in a cell is for
                 papermill to raise. NotebookError: no such kernel; the file cannot be written.
         """
-        from mcp_notebook.workflow.alone import run_alone
-        from mcp_notebook.workflow.copies import ExecutedCopy
+        from mcp_notebook.batch.alone import run_alone
+        from mcp_notebook.batch.copies import ExecutedCopy
 
         copy = ExecutedCopy(nb, output_path, progress_bar=progress_bar, log_output=log_output)
         copy.notebook_start()
@@ -46,7 +46,7 @@ class NotebookEngine:
         finally:
             copy.cleanup_pbar()
             copy.notebook_complete()
-        return copy.nb
+        return nb
 
     @classmethod
     def nb_kernel_name(cls, nb: "NotebookNode", name: str | None = None) -> str:

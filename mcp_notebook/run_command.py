@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+    from mcp_notebook.batch.copies import ExecutedCopy
+    from mcp_notebook.batch.results import Result
     from mcp_notebook.settings import Settings
-    from mcp_notebook.workflow.copies import ExecutedCopy
-    from mcp_notebook.workflow.results import Result
 
 FAILED, DIED = 1, 138
 """Exit codes; the latter is papermill's for a kernel that died."""
 STDOUT = Path("-")
 BAR = "{n_fmt}/{total_fmt} cells |{bar}| {elapsed} {desc}"
 DESCRIPTION = """\
-Runs a notebook (.py, .ipynb, .md, ...) from its first cell to its last on a fresh kernel and writes the executed copy to
-OUT, by default executions/NAME-TIME.ipynb. IN is never changed. The options mean what papermill's mean; where a
+Runs a notebook (.py, .ipynb, .md, ...) from its first cell to its last on a fresh kernel, and writes the executed copy
+to OUT, by default executions/NAME-TIME.ipynb. IN is never changed. The options mean what papermill's mean; where a
 parameter is given twice, -r wins over -p, that over -y, -f and -b. It ends with 0, 1 where a cell failed or an output
 differs, 2 for wrong usage, 138 where the kernel died.
 """
@@ -62,12 +62,12 @@ def add_to(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace, settings: "Settings") -> int:
     """Run it and return the exit code. Raises NotebookError."""
-    from mcp_notebook.workflow.extras import RUNS, need
+    from mcp_notebook.batch.extras import RUNS, need
 
     need(RUNS, "papermill", *(["nbval"] if options.verify else []))
-    from mcp_notebook.workflow.copies import write_whole
-    from mcp_notebook.workflow.executions import new_copy
-    from mcp_notebook.workflow.preparing import prepared, read_source
+    from mcp_notebook.batch.copies import write_whole
+    from mcp_notebook.batch.executions import new_copy
+    from mcp_notebook.batch.preparing import prepared, read_source
 
     here = Path.cwd()
     source = read_source(here / options.input.expanduser(), Path(here.anchor))
@@ -100,7 +100,7 @@ def parameters(options: argparse.Namespace) -> dict[str, Any]:
 
     def take(what: str, text: Callable[[], str | bytes]) -> None:
         try:
-            given = yaml.load(text(), Loader=NoDatesSafeLoader) or {}  # noqa: S506 - a safe loader
+            given = yaml.load(text(), Loader=NoDatesSafeLoader) or {}
         except (yaml.YAMLError, OSError, ValueError) as exc:
             raise BadRequest(f"{what} cannot be read: {exc}") from exc
         if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
@@ -133,14 +133,15 @@ def _typed(value: str) -> Any:
 def _executed(
     options: argparse.Namespace, settings: "Settings", notebook: "NotebookNode", output: Path, stored: "NotebookNode"
 ) -> "Result":
-    from mcp_notebook.workflow.alone import execute
-    from mcp_notebook.workflow.printed import Printed
-    from mcp_notebook.workflow.results import result_of
-    from mcp_notebook.workflow.running import Rules
+    from mcp_notebook.batch.alone import execute
+    from mcp_notebook.batch.copies import write_whole
+    from mcp_notebook.batch.printed import Printed
+    from mcp_notebook.batch.results import result_of
+    from mcp_notebook.batch.running import Rules
 
     rules, compare = Rules(timeout_s=options.execution_timeout), None
     if options.verify:
-        from mcp_notebook.workflow.verification import checked, is_skipped, read_patterns
+        from mcp_notebook.batch.verification import checked, is_skipped, read_patterns
 
         rules = Rules(timeout_s=options.execution_timeout, allow_errors=True, skips=is_skipped)
         patterns = read_patterns(options.sanitize_with) if options.sanitize_with else ()
@@ -154,12 +155,11 @@ def _executed(
     finally:
         copy.cleanup_pbar()
         copy.notebook_complete()
-    result = result_of(copy.nb, outcome, copy.output_path, checked=compare and compare(copy.nb))
+    place = None if output == STDOUT else output.absolute()
+    result = result_of(copy.nb, outcome, place, checked=compare(copy.nb) if compare else None)
     copy.save()
     if output == STDOUT:
-        import nbformat
-
-        sys.stdout.write(nbformat.writes(copy.nb))
+        write_whole(copy.nb, "-")
     return result
 
 
@@ -167,7 +167,7 @@ def _copy(options: argparse.Namespace, notebook: "NotebookNode", output: Path) -
     """With a bar on a terminal, else with lines; the log instead of both, if that was asked for."""
     import logging
 
-    from mcp_notebook.workflow.copies import ExecutedCopy
+    from mcp_notebook.batch.copies import ExecutedCopy
 
     stream = sys.stderr if output == STDOUT else sys.stdout
     shows = options.progress_bar and not options.log_output
@@ -187,7 +187,7 @@ class _Lines:
         self._copy, self._stream = copy, stream
 
     def __call__(self, index: int, cell: "NotebookNode") -> None:
-        from mcp_notebook.workflow.copies import title_of
+        from mcp_notebook.batch.copies import title_of
 
         told = cell["metadata"]["papermill"]
         if told["status"] == "running" or cell["cell_type"] != "code":
@@ -200,11 +200,13 @@ class _Lines:
 
 def _told(result: "Result", stream: TextIO) -> int:
     """Say what came of it; returns the exit code."""
-    from mcp_notebook.workflow.telling import told
+    from mcp_notebook.batch.telling import told
+    from mcp_notebook.terminal import plain
 
     stream.write("".join(f"{line}\n" for line in told(result)))
     if result.failure is not None:
-        sys.stderr.write("".join(f"{line}\n" for line in result.failure.traceback))
+        lines = "".join(f"{line}\n" for line in result.failure.traceback)
+        sys.stderr.write(lines if sys.stderr.isatty() else plain(lines))
     if result.is_good:
         return 0
     return DIED if result.status == "dead" else FAILED

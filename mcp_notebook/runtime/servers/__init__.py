@@ -32,8 +32,8 @@ class Servers:
         self._host = host
         self._start_within_s = start_within_s
         self._configuration = Configuration(host)
-        self._connections: dict[str, "Connection"] = {}
-        self._leaving: list["Connection"] = []
+        self._connections: dict[str, Connection] = {}
+        self._leaving: list[Connection] = []
         self._revisions = itertools.count(1)
         self._closed = False
 

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 from nbformat import NotebookNode
 
-from mcp_notebook.workflow.copies import ExecutedCopy
+from mcp_notebook.batch.copies import ExecutedCopy
 
 LOOK_EVERY_S = 0.2
 

@@ -9,18 +9,16 @@ import difflib
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 from nbformat import NotebookNode
 from nbval import plugin
 
+from mcp_notebook.batch.checked import Checked
 from mcp_notebook.errors import BadRequest
 
-Verdict = Literal["ok", "ignored", "skipped", "not run", "differs", "failed"]
-GOOD: tuple[Verdict, ...] = ("ok", "ignored", "skipped")
 NOT_COMPARED = (
     *("metadata", "traceback", "prompt_number", "output_type", "name", "execution_count"),
     *("application/vnd.jupyter.widget-view+json", "image/png", "image/jpeg"),
@@ -31,16 +29,6 @@ LINE_CHARS = 200
 NEVER_RUN = "It has outputs but was never run: run the notebook and save it."
 
 Patterns = Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Checked:
-    """What came of one code cell; ``detail`` says how it differs, or how it failed."""
-
-    position: int
-    cell_id: str
-    verdict: Verdict
-    detail: str = ""
 
 
 def read_patterns(path: Path) -> Patterns:
@@ -75,8 +63,8 @@ def _checked(position: int, stored: NotebookNode, ran: NotebookNode | None, patt
     if options.get("skip") or not stored["source"].strip():
         return Checked(position, cell_id, "skipped")
     if ran is None or ran["execution_count"] is None:
-        tags = stored["metadata"].get("tags", [])
-        return Checked(position, cell_id, "skipped" if "skip-execution" in tags else "not run")
+        left_out = {"skip-execution", "injected-parameters"}.intersection(stored["metadata"].get("tags", []))
+        return Checked(position, cell_id, "skipped" if left_out else "not run")
     errors = [output for output in ran["outputs"] if output["output_type"] == "error"]
     if errors and not options.get("check_exception"):
         return Checked(position, cell_id, "failed", f"{errors[-1]['ename']}: {errors[-1]['evalue']}"[:DETAIL_CHARS])

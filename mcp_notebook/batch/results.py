@@ -12,9 +12,9 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import raise_for_execution_errors
 
-from mcp_notebook.workflow.running import Ended, Outcome
-from mcp_notebook.workflow.scraps import scraps_of
-from mcp_notebook.workflow.verification import GOOD, Checked
+from mcp_notebook.batch.checked import GOOD, Checked
+from mcp_notebook.batch.running import Ended, Outcome
+from mcp_notebook.batch.scraps import scraps_of
 
 CLEAN_EXITS = ("", "0")
 """``sys.exit()`` in a cell ends a run early and well."""

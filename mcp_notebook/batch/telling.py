@@ -4,9 +4,8 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
-from mcp_notebook.render import shortened
-from mcp_notebook.workflow.results import Result
-from mcp_notebook.workflow.verification import GOOD, Checked
+from mcp_notebook.batch.checked import GOOD, Checked
+from mcp_notebook.batch.results import Result
 
 SCRAP_CHARS = 2000
 TOLD = 20
@@ -22,7 +21,7 @@ def told(result: Result) -> list[str]:
         lines += compared(result.checked)
     if result.scraps:
         scraps = json.dumps(dict(result.scraps), ensure_ascii=False, default=str)
-        lines.append(f"Scraps: {shortened(scraps, SCRAP_CHARS)}")
+        lines.append(f"Scraps: {_cut(scraps)}")
     if result.output_path is not None:
         lines.append(f"Executed copy: {result.output_path}")
     return lines
@@ -38,6 +37,10 @@ def compared(checked: Sequence[Checked]) -> list[str]:
         detail = f"\n{each.detail}" if "\n" in each.detail else f": {each.detail}" if each.detail else ""
         lines.append(f"#{each.position} cell={each.cell_id} {each.verdict}{detail}")
     return lines + ([f"and {len(bad) - TOLD} more"] if len(bad) > TOLD else [])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SCRAP_CHARS else f"{text[:SCRAP_CHARS]} ... ({len(text):,} characters, see the copy)"
 
 
 def _head(result: Result) -> str:

@@ -13,12 +13,12 @@ from typing import Any
 import anyio
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
+from mcp_notebook.batch.copies import ExecutedCopy
+from mcp_notebook.batch.printed import Printed
+from mcp_notebook.batch.running import Outcome, Rules, run_cells
 from mcp_notebook.rules import PYTHONS
 from mcp_notebook.sessions import Connection, Sessions
 from mcp_notebook.settings import Settings, load
-from mcp_notebook.workflow.copies import ExecutedCopy
-from mcp_notebook.workflow.printed import Printed
-from mcp_notebook.workflow.running import Outcome, Rules, run_cells
 
 NAME = "run"
 IGNORED = ("input_path", "km", "kernel_manager_class", "nb_man", "log", "resources")

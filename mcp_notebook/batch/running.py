@@ -1,7 +1,7 @@
 """The cells of a notebook, run one after the other in a session, by nbclient's rules, into an executed copy.
 
-https://nbclient.readthedocs.io/en/latest/client.html has the rules: which cells run, whose errors stop a run. A run asks
-nobody: an ``input()`` fails, and a question of ``ask_user`` is declined.
+The rules, of which cells run and whose errors stop a run: https://nbclient.readthedocs.io/en/latest/client.html. A run
+asks nobody: an ``input()`` fails, and a question of ``ask_user`` is declined.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,10 +11,10 @@ from typing import Literal
 import anyio
 from nbformat import NotebookNode
 
+from mcp_notebook.batch.copies import ExecutedCopy
 from mcp_notebook.errors import NotebookError
 from mcp_notebook.execution import Execution
 from mcp_notebook.session import Session
-from mcp_notebook.workflow.copies import ExecutedCopy
 
 STOP_WITHIN_S = 10.0
 """For the running cell to be interrupted when the run is cancelled."""
@@ -66,6 +66,15 @@ async def run_cells(session: Session, copy: ExecutedCopy, rules: Rules, *, start
 
     On return every cell that began has its status. When cancelled, the running cell is interrupted.
     """
+    outcome = await _run_from(session, copy, rules, start)
+    await copy.cells_have_all()
+    info = session.kernel_info
+    if info is not None and info.language_info and outcome.status in ("ok", "error"):
+        copy.nb.metadata["language_info"] = dict(info.language_info)
+    return outcome
+
+
+async def _run_from(session: Session, copy: ExecutedCopy, rules: Rules, start: int) -> Outcome:
     for index, cell in enumerate(copy.nb.cells[start:], start):
         copy.cell_start(cell, index)
         outcome = Outcome("ok")
@@ -81,9 +90,6 @@ async def run_cells(session: Session, copy: ExecutedCopy, rules: Rules, *, start
             copy.cell_complete(cell, index)
         if outcome.status != "ok":
             return outcome
-    info = session.kernel_info
-    if info is not None and info.language_info:
-        copy.nb.metadata["language_info"] = dict(info.language_info)
     return Outcome("ok")
 
 
@@ -99,8 +105,6 @@ async def _run(session: Session, copy: ExecutedCopy, cell: NotebookNode, index: 
         with anyio.move_on_after(STOP_WITHIN_S, shield=True):
             await session.cancel(execution)
         raise
-    finally:
-        copy.cell_has_all()
     if not in_time:
         return Outcome("timeout", index, f"It ran longer than {rules.timeout_s:g} s and was interrupted.")
     if execution.status == "ok" or (execution.status == "error" and rules.forgive(cell)):

@@ -1,6 +1,6 @@
 """From a notebook's file to what is run: read in any format, parameters checked and injected, as papermill has it.
 
-The file is only read. https://papermill.readthedocs.io/en/latest/usage-parameterize.html says what a parameters cell is.
+The file is only read. What a parameters cell is: https://papermill.readthedocs.io/en/latest/usage-parameterize.html
 """
 
 import ast
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from nbformat import NotebookNode
 from papermill.execute import prepare_notebook_metadata, remove_error_markers
 from papermill.inspection import inspect_notebook
@@ -19,6 +18,7 @@ from papermill.parameterize import parameterize_notebook
 
 from mcp_notebook import files
 from mcp_notebook.errors import BadRequest
+from mcp_notebook.files.ipynb import node
 from mcp_notebook.notebook import Notebook
 from mcp_notebook.rules import kernel_of, language_of
 
@@ -78,27 +78,25 @@ def prepared(
     Raises:
         BadRequest: a parameter's type is not that of its default.
     """
-    notebook = nbformat.from_dict({**source.notebook, "metadata": {**source.notebook["metadata"]}})
+    notebook = node({**source.notebook, "metadata": {**source.notebook["metadata"]}})
     for name in OF_THE_FILE:
         notebook.metadata.pop(name, None)
     language = language or language_of(Notebook(notebook))
     if language == "python":
-        notebook.metadata.setdefault("kernelspec", nbformat.from_dict(PYTHON))
+        notebook.metadata.setdefault("kernelspec", node(PYTHON))
     kernel = kernel or source.kernel or language
-    node = load_notebook_node(notebook)
+    loaded = load_notebook_node(notebook)
     notes = [*source.notes]
     if parameters:
-        notes += check_parameters(known_parameters(node, kernel, language), parameters)
-        node = parameterize_notebook(
-            node, dict(parameters), report_mode, kernel_name=kernel, language=language
-        )
-    node = prepare_notebook_metadata(node, str(source.path), output_path and str(output_path), report_mode)
-    return remove_error_markers(node), notes
+        notes += check_parameters(known_parameters(loaded, kernel, language), parameters)
+        loaded = parameterize_notebook(loaded, dict(parameters), report_mode, kernel_name=kernel, language=language)
+    loaded = prepare_notebook_metadata(loaded, str(source.path), output_path and str(output_path), report_mode)
+    return remove_error_markers(loaded), notes
 
 
 def known_parameters(notebook: NotebookNode, kernel: str, language: str) -> dict[str, dict[str, str]]:
     """The parameters of a notebook by name, as papermill infers them: ``inferred_type_name``, ``default``, ``help``."""
-    asked = nbformat.from_dict(notebook)
+    asked = node(notebook)
     asked.metadata["kernelspec"] = {"name": kernel, "language": language, "display_name": kernel}
     asked.metadata["language_info"] = {"name": language}
     return dict(inspect_notebook(asked))

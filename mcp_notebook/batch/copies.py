@@ -25,6 +25,9 @@ SAVE_EVERY_S = 0.4
 """With the time that a write takes this stays below a second."""
 MOST_OF_THE_TIME = 0.5
 """Spent on writing: a file that takes long to write is written less often."""
+IDLE = "iopub.status.idle"
+IDLE_WITHIN_S = 0.5
+LOOK_EVERY_S = 0.002
 LINE_CHARS = 40
 
 
@@ -46,12 +49,12 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
         """Called with a cell and its position when it begins, and when it has ended."""
         self.failed: SaveFailed | None = None
         """Why the latest write failed, while a run goes on; the last one raises it."""
-        self._running: tuple[NotebookNode, Execution] | None = None
+        self._open: list[tuple[NotebookNode, Execution]] = []
+        """Cells of which more may come, and what gives it: the running one last."""
         self._is_dirty = self._is_kept = False
 
     def save(self, **kwargs: Any) -> None:
         """Write it, or while ``kept_saved`` leave that to others. Raises SaveFailed."""
-        self.nb = kwargs.get("nb") or self.nb
         self._is_dirty = True
         if not self._is_kept:
             self.write(self.nb)
@@ -69,19 +72,23 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
         self._tell(cell, cell_index)
 
     def cell_complete(self, cell: NotebookNode, cell_index: int | None = None, **kwargs: Any) -> None:
-        """As papermill's."""
+        """As papermill's, with all that has come of the cell."""
+        self._show()
         super().cell_complete(cell, cell_index, **kwargs)
         self._tell(cell, cell_index)
 
     def cell_takes(self, cell: NotebookNode, execution: Execution) -> None:
         """From now on ``cell`` has what ``execution`` gives, which may be running."""
-        self._running = cell, execution
+        self._open.append((cell, execution))
         self._show()
 
-    def cell_has_all(self) -> None:
-        """The execution has ended, and nothing more comes of it."""
-        self._show()
-        self._running = None
+    async def cells_have_all(self) -> None:
+        """Return when the kernel has said of every cell that it is done, which it does after its reply."""
+        with anyio.move_on_after(IDLE_WITHIN_S):
+            while self._open:
+                self._show()
+                await anyio.sleep(LOOK_EVERY_S)
+        self._open.clear()
 
     @asynccontextmanager
     async def kept_saved(self) -> AsyncIterator[None]:
@@ -132,9 +139,11 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
             listener(index or 0, cell)
 
     def _show(self) -> None:
-        if self._running is None:
-            return
-        cell, execution = self._running
+        for cell, execution in self._open:
+            self._show_one(cell, execution)
+        self._open = [(cell, each) for cell, each in self._open if not (each.finished and IDLE in each.timings)]
+
+    def _show_one(self, cell: NotebookNode, execution: Execution) -> None:
         cell["outputs"], cell["execution_count"] = execution.outputs, execution.execution_count
         cell["metadata"]["execution"] = ipynb.node(execution.timings)
         if execution.made.ended:
