@@ -235,6 +235,8 @@ class Session(SessionRuns):
         self._ledger.facts(self._options.facts() | {"directory": str(self._document.directory)})
         if self._document.on_disk is not None:
             await self._ledger.keep_base(self._document.on_disk)
+        for cell in self.notebook.cells if self.is_run else ():
+            self._ledger.cell(cell)
         info, note = await self._choice.start(lambda name: self._life.start(name, self._document.directory))
         self._notes += [note] if note else []
         self._describe(info)

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from nbformat import NotebookNode
-from papermill.exceptions import PapermillExecutionError
-from papermill.execute import raise_for_execution_errors
 
 from mcp_notebook.batch.checked import GOOD, Checked
 from mcp_notebook.batch.running import Ended, Outcome
@@ -103,6 +101,9 @@ def _failure(cell: NotebookNode, position: int) -> Failure:
 
 
 def _mark(notebook: NotebookNode) -> None:
+    from papermill.exceptions import PapermillExecutionError
+    from papermill.execute import raise_for_execution_errors
+
     try:
         raise_for_execution_errors(notebook, None)  # writes nowhere
     except PapermillExecutionError:

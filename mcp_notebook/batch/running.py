@@ -6,15 +6,17 @@ asks nobody: an ``input()`` fails, and a question of ``ask_user`` is declined.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 from nbformat import NotebookNode
 
-from mcp_notebook.batch.copies import ExecutedCopy
 from mcp_notebook.errors import NotebookError
 from mcp_notebook.execution import Execution
 from mcp_notebook.session import Session
+
+if TYPE_CHECKING:
+    from mcp_notebook.batch.copies import ExecutedCopy
 
 STOP_WITHIN_S = 10.0
 """For the running cell to be interrupted when the run is cancelled."""
@@ -34,6 +36,10 @@ class Rules:
     skip_cells_with_tag: str = "skip-execution"
     skips: Callable[[NotebookNode], bool] = lambda _cell: False
     """Further cells that are not run."""
+    interrupts: bool = True
+    """Whether the running cell ends with the run when that is cancelled; else only the run does."""
+    goes_on: Callable[[], bool] = lambda: True
+    """Asked before each cell: whether nobody wants the run to stop."""
 
     def runs(self, cell: NotebookNode) -> bool:
         """Whether the cell is one that runs."""
@@ -61,10 +67,10 @@ class Outcome:
     """What its session has to say."""
 
 
-async def run_cells(session: Session, copy: ExecutedCopy, rules: Rules, *, start: int = 0) -> Outcome:
+async def run_cells(session: Session, copy: "ExecutedCopy", rules: Rules, *, start: int = 0) -> Outcome:
     """Run the cells of ``copy`` from position ``start`` on; the session has them under the same ids.
 
-    On return every cell that began has its status. When cancelled, the running cell is interrupted.
+    On return every cell that began has its status.
     """
     outcome = await _run_from(session, copy, rules, start)
     await copy.cells_have_all()
@@ -74,8 +80,10 @@ async def run_cells(session: Session, copy: ExecutedCopy, rules: Rules, *, start
     return outcome
 
 
-async def _run_from(session: Session, copy: ExecutedCopy, rules: Rules, start: int) -> Outcome:
+async def _run_from(session: Session, copy: "ExecutedCopy", rules: Rules, start: int) -> Outcome:
     for index, cell in enumerate(copy.nb.cells[start:], start):
+        if not rules.goes_on():
+            return Outcome("interrupted", index, "It was stopped before this cell.")
         copy.cell_start(cell, index)
         outcome = Outcome("ok")
         try:
@@ -93,7 +101,7 @@ async def _run_from(session: Session, copy: ExecutedCopy, rules: Rules, start: i
     return Outcome("ok")
 
 
-async def _run(session: Session, copy: ExecutedCopy, cell: NotebookNode, index: int, rules: Rules) -> Outcome:
+async def _run(session: Session, copy: "ExecutedCopy", cell: NotebookNode, index: int, rules: Rules) -> Outcome:
     try:
         execution = await session.execute_cell(cell_id=cell["id"])
     except NotebookError as exc:
@@ -102,6 +110,8 @@ async def _run(session: Session, copy: ExecutedCopy, cell: NotebookNode, index: 
     try:
         in_time = await _ended(session, execution, rules.timeout_s)
     except anyio.get_cancelled_exc_class():
+        if not rules.interrupts:
+            raise
         with anyio.move_on_after(STOP_WITHIN_S, shield=True):
             await session.cancel(execution)
         raise

@@ -42,6 +42,16 @@ def read_patterns(path: Path) -> Patterns:
     return patterns
 
 
+def check_stored(notebook: NotebookNode) -> None:
+    """Raises BadRequest: no cell has run, so that there is nothing to compare with."""
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    if code and all(cell["execution_count"] is None for cell in code):
+        raise BadRequest(
+            "No outputs are stored, so there is nothing to verify: run the notebook in a session and save it, or name"
+            " an .ipynb that was run."
+        )
+
+
 def is_skipped(cell: NotebookNode) -> bool:
     """Whether nbval would not run the cell."""
     return bool(_options(cell).get("skip"))

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 from mcp.server.mcpserver.tools import Tool
 
+from mcp_notebook.batch.performing import NotebookRuns
 from mcp_notebook.passwords import PasswordPages
 from mcp_notebook.sessions import Sessions
 from mcp_notebook.settings import Settings
 from mcp_notebook.tools.document import edit_cell, read_notebook, save_notebook
 from mcp_notebook.tools.kernel import control_kernel
 from mcp_notebook.tools.live import execute_cell, inspect_variables, list_sessions, open_session
+from mcp_notebook.tools.notebook_execute import notebook_execute
 from mcp_notebook.tools.output import get_output
 from mcp_notebook.tools.tool import Declaration, NotebookTool
 
@@ -26,9 +28,10 @@ TOOLS: Sequence[Declaration] = (
     Declaration(control_kernel, "Control the kernel", destructive=True, open_world=True),
     Declaration(inspect_variables, "Inspect variables", read_only=True, idempotent=True, structured=True),
     Declaration(list_sessions, "List sessions", read_only=True, idempotent=True, structured=True),
+    Declaration(notebook_execute, "Execute a notebook", destructive=True, open_world=True),
 )
 
 
-def notebook_tools(settings: Settings, sessions: Sessions, passwords: PasswordPages) -> list[Tool]:
+def notebook_tools(settings: Settings, sessions: Sessions, passwords: PasswordPages, runs: NotebookRuns) -> list[Tool]:
     """The tools over ``sessions``, in the table's order."""
-    return [NotebookTool.declared(row, settings, sessions, passwords) for row in TOOLS]
+    return [NotebookTool.declared(row, settings, sessions, passwords, runs) for row in TOOLS]

@@ -66,9 +66,7 @@ CASES: dict[str, Case] = {
     ),
     "parameters without their cell": Case((text("# none"), code("print(n)")), {"n": 3}),
     "unknown parameter": Case((DEFAULTS, SHOW, code("print(extra)")), {"extra": None, "flag": True}),
-    "injected before": Case(
-        (DEFAULTS, code("# Parameters\ncount = 5\n", "injected-parameters"), SHOW), {"count": 9}
-    ),
+    "injected before": Case((DEFAULTS, code("# Parameters\ncount = 5\n", "injected-parameters"), SHOW), {"count": 9}),
     "failing": Case((code("a = 1"), code("print('before')\nraise ValueError('no')"), text("after"), code("a = 2"))),
     "syntax error": Case((code("a = 1"), code("def ("), code("a = 2"))),
     "exits well": Case((code("import sys"), code("print('bye')\nsys.exit(0)"), code("print('never')"))),
@@ -112,7 +110,9 @@ CASES: dict[str, Case] = {
             code("%no_such_magic"),
         )
     ),
-    "async": Case((code("import asyncio\nawait asyncio.sleep(0.01)\n'slept'"), code("async def f(): return 3\nawait f()"))),
+    "async": Case(
+        (code("import asyncio\nawait asyncio.sleep(0.01)\n'slept'"), code("async def f(): return 3\nawait f()"))
+    ),
     "input": Case((code("print('asks')\ninput('name? ')"), code("print('never')"))),
     "password": Case((code("import getpass\ngetpass.getpass()"),)),
     "streams": Case(
