@@ -112,7 +112,9 @@ async def _until_told(run: Callable[[], Any]) -> Outcome:
         async def listen() -> None:
             with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
                 async for _ in signals:
-                    tasks.cancel_scope.cancel()
+                    if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
+                        tasks.cancel_scope.cancel()
+                    signal.raise_signal(signal.SIGINT)  # asyncio then cancels the run alone, so that it can clean up
 
         tasks.start_soon(listen)
         try:

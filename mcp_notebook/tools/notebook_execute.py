@@ -72,16 +72,16 @@ async def notebook_execute(
     differs. Nothing asks the user: input() fails.
     """
     need(RUNS, "papermill", *(["nbval"] if verify else []))
-    order = await with_progress(call, "reading", lambda: _order(call, path, verify, timeout_s, session))
     arguments = ("notebook_execute", path, parameters, output_path, verify, resume, timeout_s)
-    job = call.runs.requested(call.connection.user, request_id, arguments)
+    requested = partial(call.runs.requested, call.connection.user, request_id, arguments)
+    job = requested()
     mine = job is None
     if job is None:
-        job = await _job(call, order, parameters, output_path, resume)
-        # between the question above and this nothing may begin it twice
-        job = call.runs.requested(call.connection.user, request_id, arguments) or call.runs.begin(
-            job, request_id, arguments
-        )
+        order = await with_progress(call, "reading", lambda: _order(call, path, verify, timeout_s, session))
+        made = await _job(call, order, parameters, output_path, resume)
+        # another call may have begun it meanwhile; from here to its entry nothing waits
+        job = requested() or call.runs.begin(made, request_id, arguments)
+        mine = job is made
     async with cancelled_with_call(call, job.stop if mine else None):
         return await followed(call, job, wait_s)
 
