@@ -1,11 +1,13 @@
 # ---
 # jupyter:
 #   jupytext:
+#     cell_metadata_filter: tags,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
 #       format_version: '1.3'
-#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -32,6 +34,7 @@ from typing import Any
 # %% tags=["parameters"]
 threshold = 0.8  # the share of a resource above which it is reported
 hostname = "localhost"  # what the machine is called in the report
+
 
 # %% [markdown]
 # ## Figures
