@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mcp_notebook import __version__, relay
+from mcp_notebook import __version__, relay, run_command
 from mcp_notebook.git_commands import ci_setup, commit, git_setup, pr
 
 USAGE_ERROR = 2
@@ -78,6 +78,8 @@ def _run(options: argparse.Namespace) -> int:
                 return _demo(options)
             case "doctor":
                 return _doctor(options)
+            case "run":
+                return _notebook_run(options)
             case "serve":
                 return _serve(options)
             case "sessions":
@@ -211,6 +213,11 @@ def _doctor(options: argparse.Namespace) -> int:
     return anyio.run(examine, _settings(options))
 
 
+def _notebook_run(options: argparse.Namespace) -> int:
+    _spare_a_second()
+    return run_command.run(options, _settings(options))
+
+
 def _settings(options: argparse.Namespace, *, make_workspace: bool = True) -> Any:
     from mcp_notebook.settings import BadSettings, load
 
@@ -255,6 +262,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(command=None, agent=None)
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     _add_demo(commands)
+    run_command.add_to(commands, [common])
     _add_serve(commands)
     _add_sessions(commands)
     _add_token(commands)

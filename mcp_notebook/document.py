@@ -31,11 +31,12 @@ class Document:
         check_free: Callable[[files.Pair], None],
         keep: Callable[[files.OnDisk], Awaitable[None]],
         masking: Masking,
+        directory: Path | None = None,
     ) -> None:
         self.workspace = workspace
-        opened_in = on_disk.pair.paths[0].parent if on_disk else workspace
+        opened_in = directory or (on_disk.pair.paths[0].parent if on_disk else workspace)
         self.directory = opened_in if opened_in.is_dir() else workspace
-        """Where its kernels run, whatever it is saved as later: beside the file it was opened from."""
+        """Where its kernels run, whatever it is saved as later: beside the file it was opened from, if nowhere else."""
         self._check_free = check_free
         self._keep = keep
         self._masking = masking

@@ -18,6 +18,7 @@ from mcp.server.lowlevel.server import NotificationOptions
 from mcp.server.models import InitializationOptions
 
 from mcp_notebook import __version__
+from mcp_notebook.batch.performing import NotebookRuns
 from mcp_notebook.passwords import PasswordPages
 from mcp_notebook.resources import Resources
 from mcp_notebook.sealing import sealing
@@ -90,13 +91,14 @@ async def open_server(
             resources.forget(connection)
 
     async with PasswordPages() as passwords, anyio.create_task_group() as tasks:
-        cells = CellTasks(settings, sessions, passwords, GuardedTasks(tasks))
+        runs = NotebookRuns(sessions, GuardedTasks(tasks))
+        cells = CellTasks(settings, sessions, passwords, runs, GuardedTasks(tasks))
         server = MCPServer(
             "mcp-notebook",
             title="Live notebook",
             version=__version__,
             instructions=INSTRUCTIONS,
-            tools=notebook_tools(settings, sessions, passwords),
+            tools=notebook_tools(settings, sessions, passwords, runs),
             lifespan=lifespan,
             subscriptions=resources.news,
             log_level="WARNING",

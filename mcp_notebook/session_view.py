@@ -26,6 +26,8 @@ class SessionView:
     """Whose it is."""
     outlives_server: bool
     """Whether its server is a process that commands reach, and of which there may be a next one."""
+    is_run: bool
+    """See ``SessionOptions``."""
     client_name: str
     """Of the client that used it last."""
     agent: str | None

@@ -17,20 +17,21 @@ from typing import Self
 import anyio
 import anyio.abc
 import anyio.to_thread
+from nbformat import NotebookNode
 
 from mcp_notebook import files, state
 from mcp_notebook.calls import Calls
-from mcp_notebook.errors import BadRequest, FileRefused, NotebookError
+from mcp_notebook.errors import BadRequest, NotebookError
 from mcp_notebook.identity import ProcessId
 from mcp_notebook.kernels.adopt import adopt, known
 from mcp_notebook.kernels.base import Tasks
 from mcp_notebook.kernels.keeping import Keeper
 from mcp_notebook.kernels.launch import sweep
-from mcp_notebook.leases import Connection, Leases
+from mcp_notebook.leases import Connection, Leases, held_elsewhere
 from mcp_notebook.left import Left, Unreadable, find_left, nothing_left
 from mcp_notebook.life import StartKernel
 from mcp_notebook.naming import free_name, make_workspace, new_handle, workspace_in
-from mcp_notebook.options import LOCAL, OnChange, SessionOptions
+from mcp_notebook.options import LOCAL, OnChange, SessionOptions, Wanted
 from mcp_notebook.quotas import Quotas
 from mcp_notebook.session import Session
 from mcp_notebook.settings import Settings
@@ -116,19 +117,26 @@ class Sessions:
         """
         if server is not None:
             raise BadRequest("Notebooks on a Jupyter server cannot be opened yet: leave `server` out.")
-        place = self._workspace(connection, workspace)
+        place = self.workspace_of(connection, workspace)
         async with connection.opening:
             pair = None if notebook is None else await anyio.to_thread.run_sync(files.locate, notebook, place)
             if pair is not None and any(session.shares_ipynb(pair) for session in self._sessions.values()):
                 pair = pair.apart()
             known = self._named(connection, name, pair)
             by_name = name is not None and not connection.handles_only
-            if known is None and pair is None and (by_name or not self.of(connection)):
+            if known is None and pair is None and (by_name or not self._own(connection)):
                 known = self._resumed(connection, place, name)
             if known is not None:
                 return Opened(known, False, [*await known.refresh(), *known.take_notes(), *_unused(kernel)])
-            session = await self._create(connection, pair, name, kernel, place)
+            session = await self._create(connection, Wanted(place, pair, name, kernel))
             return Opened(session, True, session.take_notes())
+
+    async def open_run(
+        self, connection: Connection, notebook: NotebookNode, name: str, kernel: str | None, directory: Path
+    ) -> Session:
+        """A session that executes ``notebook``, its kernel in ``directory``; raises as ``open``."""
+        place = self.workspace_of(connection)
+        return await self._create(connection, Wanted(place, None, name, kernel, notebook, directory))
 
     async def resolve(self, connection: Connection, handle: str | None) -> Session:
         """The session that a call means; without a handle the connection's only one, or a new default.
@@ -150,20 +158,20 @@ class Sessions:
         if self.settings.require_session:
             raise BadRequest(f"Pass `session`. {self._listed(connection)}")
         async with connection.opening:
-            mine = self.of(connection)
+            mine = self._own(connection)
             live = [session for session in mine if session.state != "shutdown"] or mine
             if len(live) > 1:
                 raise BadRequest(f"This connection has several sessions: pass `session`. {self._listed(connection)}")
             if live:
                 return live[0]
-            place = self._workspace(connection)
+            place = self.workspace_of(connection)
             known = self._resumed(connection, place)
-            return known or await self._create(connection, None, None, None, place)
+            return known or await self._create(connection, Wanted(place))
 
     async def resume(self, connection: Connection) -> bool:
         """Whether the connection has a session, or its client goes on with one now; none is made."""
         async with connection.opening:
-            return bool(self.of(connection)) or self._resumed(connection, self._workspace(connection)) is not None
+            return bool(self._own(connection)) or self._resumed(connection, self.workspace_of(connection)) is not None
 
     def find(self, handle: str, connection: Connection | None = None) -> Session:
         """The session of this handle, if it is one that ``connection`` may use. Raises UnknownSession."""
@@ -181,6 +189,10 @@ class Sessions:
         if connection.handles_only:
             return self.usable_by(connection)
         return self._leases.of(connection, self._sessions.values())
+
+    def _own(self, connection: Connection) -> list[Session]:
+        """Those that a call may mean without naming one."""
+        return [session for session in self.of(connection) if not session.is_run]
 
     def all(self) -> list[Session]:
         """Everybody's, oldest first."""
@@ -216,7 +228,8 @@ class Sessions:
         self._changed.set()
         self._changed = anyio.Event()
 
-    def _workspace(self, connection: Connection, chosen: str | Path | None = None) -> Path:
+    def workspace_of(self, connection: Connection, chosen: str | Path | None = None) -> Path:
+        """Its directory, or ``chosen`` below it. Raises FileRefused."""
         root = (connection.workspace or self.settings.workspace).resolve()
         return root if chosen is None else workspace_in(root, chosen, connection.roots)
 
@@ -232,20 +245,17 @@ class Sessions:
         if session is not None:
             free = self._leases.is_free(session) and session.principal == connection.user
             if not free and session not in self.of(connection):
-                raise _held(pair, session, connection.user)
+                raise held_elsewhere(pair, session, connection.user)
             self._leases.hold(session, connection)
         return session
 
     def _resumed(self, connection: Connection, place: Path, name: str | None = None) -> Session | None:
         """The session that a client goes on with when it is started again, if there is no doubt which."""
-        root = self._workspace(connection)
+        root = self.workspace_of(connection)
         free = [
             session
-            for session in self._sessions.values()
-            if self._leases.is_free(session)
-            and (session.principal, session.root, session.agent) == (connection.user, root, connection.agent)
-            and (connection.agent is not None or session.client_name == connection.client_name)
-            and session.workspace == place
+            for session in self._leases.left_by(connection, root, self._sessions.values())
+            if session.workspace == place
             and (session.state != "shutdown" if name is None else name in (session.name, session.handle))
         ]
         if connection.agent is not None:
@@ -260,9 +270,8 @@ class Sessions:
             connection.candidates = f"Several are free, and any may be yours: {names}."
         return None
 
-    async def _create(
-        self, connection: Connection, pair: files.Pair | None, name: str | None, kernel: str | None, place: Path
-    ) -> Session:
+    async def _create(self, connection: Connection, wanted: Wanted) -> Session:
+        pair, place = wanted.pair, wanted.place
         on_disk = None if pair is None else await anyio.to_thread.run_sync(files.read, pair)
         await anyio.to_thread.run_sync(make_workspace, place)
         # Somebody may have opened the same file since it was looked for; from here to its entry nothing waits.
@@ -271,7 +280,7 @@ class Sessions:
             return taken
         self._quotas.check_session(connection.user)
         mine = {session.name for session in self._sessions.values() if session.principal == connection.user}
-        chosen = free_name(name or (pair.paths[0].stem if pair else "notebook"), mine)
+        chosen = free_name(wanted.name or (pair.paths[0].stem if pair else "notebook"), mine)
         handle = new_handle(chosen)
         directory = state.session_directory(self.settings.home, handle)
         options = replace(
@@ -279,13 +288,14 @@ class Sessions:
             handle=handle,
             name=chosen,
             workspace=place,
-            root=self._workspace(connection),
+            root=self.workspace_of(connection),
             principal=connection.user,
-            kernel_name=kernel,
             started=datetime.now(UTC).isoformat(timespec="microseconds"),  # the order of a successor
             check_free=partial(self._check_free, handle),
+            **wanted.options(),
         )
         session = Session(options, self._starter(options), self._tasks, on_disk)
+        session.notebook.node = wanted.notebook or session.notebook.node
         self._sessions[handle] = session
         self._count_changed()
         self._leases.hold(session, connection)
@@ -341,7 +351,7 @@ class Sessions:
         mine = self._sessions.get(handle)
         for other in self._sessions.values():
             if other is not mine and other.has(pair):
-                raise _held(pair, other, mine.principal if mine is not None else "")
+                raise held_elsewhere(pair, other, mine.principal if mine is not None else "")
 
     def _options(self, directory: Path) -> SessionOptions:
         return SessionOptions(
@@ -381,13 +391,6 @@ class Sessions:
                 listener(handle, cell_id)
             except Exception:
                 logger.exception("A listener failed on a change of %s", handle)
-
-
-def _held(pair: files.Pair, session: Session, principal: str) -> FileRefused:
-    """Of another principal's session nothing is told."""
-    if session.principal != principal:
-        return FileRefused(f"{pair.name} cannot be opened or written here: work on a copy.")
-    return FileRefused(f"{pair.name} is open in another session, {session.name!r}: work on a copy.")
 
 
 def _unused(kernel: str | None) -> list[str]:
