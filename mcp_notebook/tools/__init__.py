@@ -13,6 +13,9 @@ from mcp_notebook.settings import Settings
 from mcp_notebook.tools.document import edit_cell, read_notebook, save_notebook
 from mcp_notebook.tools.kernel import control_kernel
 from mcp_notebook.tools.live import execute_cell, inspect_variables, list_sessions, open_session
+from mcp_notebook.tools.notebook_create import notebook_create
+from mcp_notebook.tools.notebook_diff import notebook_diff
+from mcp_notebook.tools.notebook_edit import notebook_edit
 from mcp_notebook.tools.output import get_output
 from mcp_notebook.tools.tool import Declaration, NotebookTool
 
@@ -26,6 +29,9 @@ TOOLS: Sequence[Declaration] = (
     Declaration(control_kernel, "Control the kernel", destructive=True, open_world=True),
     Declaration(inspect_variables, "Inspect variables", read_only=True, idempotent=True, structured=True),
     Declaration(list_sessions, "List sessions", read_only=True, idempotent=True, structured=True),
+    Declaration(notebook_create, "Make a notebook file"),
+    Declaration(notebook_edit, "Edit a notebook file", destructive=True, idempotent=True),
+    Declaration(notebook_diff, "Show what changed in a notebook file", read_only=True, idempotent=True),
 )
 
 
