@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mcp_notebook import __version__, relay, run_command
+from mcp_notebook import __version__, diff_command, new_command, relay, run_command
 from mcp_notebook.git_commands import ci_setup, commit, git_setup, pr
 
 USAGE_ERROR = 2
@@ -76,10 +76,14 @@ def _run(options: argparse.Namespace) -> int:
                 return _answer(options)
             case "demo":
                 return _demo(options)
+            case "diff":
+                return diff_command.run(_settings(options, make_workspace=False), options)
             case "doctor":
                 return _doctor(options)
             case "run":
                 return _notebook_run(options)
+            case "new":
+                return new_command.run(_settings(options), options)
             case "serve":
                 return _serve(options)
             case "sessions":
@@ -269,10 +273,12 @@ def _parser() -> argparse.ArgumentParser:
     answer = commands.add_parser("answer", help="give a cell the input() or the password that it waits for")
     answer.description = ANSWER
     answer.add_argument("name", nargs="?", metavar="SESSION", help="its name or handle, where cells of several wait")
+    diff_command.add(commands, common)
     doctor = commands.add_parser("doctor", help="check the installation and say what to mend", parents=[common])
     doctor.description = DOCTOR
     for module in MODULES.values():
         module.add(commands, common)
+    new_command.add(commands, common)
     return parser
 
 

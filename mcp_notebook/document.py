@@ -56,6 +56,11 @@ class Document:
         """Its files, and where it is being saved."""
         return [each for each in (self._saving, self.on_disk and self.on_disk.pair) if each]
 
+    @property
+    def has_unsaved(self) -> bool:
+        """Whether a cell says, or shows, what no file does."""
+        return self.on_disk is None or self.on_disk.base["cells"] != self.notebook.cells
+
     def has(self, pair: files.Pair) -> bool:
         """Whether this is the notebook of one of the files, or is being saved there."""
         return any(path in each.paths for each in self.pairs for path in pair.paths)

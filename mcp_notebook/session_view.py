@@ -57,6 +57,11 @@ class SessionView:
         return self._document.shares_ipynb(pair)
 
     @property
+    def has_unsaved(self) -> bool:
+        """Whether cells or outputs of it are in no file."""
+        return self._document.has_unsaved
+
+    @property
     def state(self) -> State:
         return self._life.state
 

@@ -17,6 +17,9 @@ from mcp_notebook.tools.live import execute_cell, inspect_variables, list_sessio
 from mcp_notebook.tools.notebook_commit import notebook_commit
 from mcp_notebook.tools.notebook_execute import notebook_execute
 from mcp_notebook.tools.notebook_pr import notebook_pr
+from mcp_notebook.tools.notebook_create import notebook_create
+from mcp_notebook.tools.notebook_diff import notebook_diff
+from mcp_notebook.tools.notebook_edit import notebook_edit
 from mcp_notebook.tools.output import get_output
 from mcp_notebook.tools.tool import Declaration, NotebookTool
 
@@ -30,7 +33,10 @@ TOOLS: Sequence[Declaration] = (
     Declaration(control_kernel, "Control the kernel", destructive=True, open_world=True),
     Declaration(inspect_variables, "Inspect variables", read_only=True, idempotent=True, structured=True),
     Declaration(list_sessions, "List sessions", read_only=True, idempotent=True, structured=True),
+    Declaration(notebook_create, "Make a notebook file"),
+    Declaration(notebook_edit, "Edit a notebook file", destructive=True, idempotent=True),
     Declaration(notebook_execute, "Execute a notebook", destructive=True, open_world=True),
+    Declaration(notebook_diff, "Show what changed in a notebook file", read_only=True, idempotent=True),
     Declaration(notebook_commit, "Commit a notebook", idempotent=True, open_world=True),
     Declaration(notebook_pr, "Open a pull request", idempotent=True, open_world=True),
 )
