@@ -15,11 +15,11 @@ from mcp_notebook.tools.document import edit_cell, read_notebook, save_notebook
 from mcp_notebook.tools.kernel import control_kernel
 from mcp_notebook.tools.live import execute_cell, inspect_variables, list_sessions, open_session
 from mcp_notebook.tools.notebook_commit import notebook_commit
-from mcp_notebook.tools.notebook_execute import notebook_execute
-from mcp_notebook.tools.notebook_pr import notebook_pr
 from mcp_notebook.tools.notebook_create import notebook_create
 from mcp_notebook.tools.notebook_diff import notebook_diff
 from mcp_notebook.tools.notebook_edit import notebook_edit
+from mcp_notebook.tools.notebook_execute import notebook_execute
+from mcp_notebook.tools.notebook_pr import notebook_pr
 from mcp_notebook.tools.output import get_output
 from mcp_notebook.tools.tool import Declaration, NotebookTool
 
