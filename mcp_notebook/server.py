@@ -47,7 +47,7 @@ a cell is an ordinary result with status error: read the traceback, correct the 
 web_search, servers, ... What they return stays in the kernel unless a cell prints it.
 - edit_cell changes the document without running it, read_notebook shows it, inspect_variables lists \
 what is defined, save_notebook writes the .py and .ipynb pair; nothing is written before.
-- Notebook files, reviewed: notebook_create, notebook_edit, notebook_execute, \
+- Notebook files: notebook_create, notebook_edit, notebook_execute, \
 notebook_diff, notebook_commit, notebook_pr.
 - If the kernel died, its variables are gone: control_kernel(action="rebuild") starts a new one and \
 replays the cells that had succeeded.
