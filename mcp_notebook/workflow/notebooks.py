@@ -47,7 +47,13 @@ async def commit_notebook(
 
 
 async def regenerate(pair: files.Pair) -> tuple[str, ...]:
-    """Write the half of the pair that is behind; returns what is to be said of it. A text is never reformatted."""
+    """Write the half of the pair that is behind; returns what is to be said of it. A text is never reformatted.
+
+    Raises:
+        FileRefused, SaveFailed: it is as it was.
+    """
+    if pair.text is None:  # there is nothing that it could be made of
+        return ()
     on_disk = await anyio.to_thread.run_sync(files.read, pair)
     written = await anyio.to_thread.run_sync(partial(files.write, pair, on_disk.notebook, on_disk))
     return tuple(dict.fromkeys((*on_disk.notes, *written.notes)))
