@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import jupytext
 import pytest
 
 from tests.daemons import user
-from tests.publishing import Site, executed_copy, site
+from tests.publishing import Site, site
 from tests.relays import Relay, relays
 from tests.repositories import Work
 from tests.repositories import user as person
@@ -104,19 +105,26 @@ def command(work: Work, *arguments: str, code: int = 0) -> str:
 
 
 def create(ada: Ada) -> None:
-    """A notebook of three cells, run as they are written, and saved by the commit."""
+    """A notebook from the template, in which a file's cell is edited and others are written where they are run."""
+    task = "Check the health of the fleet"
+    said = ada.call("notebook_create", task_description=task, path=NOTEBOOK, parameters={"threshold": 0.8})
+    assert f"Created {NOTEBOOK}" in said
+    ada.call("notebook_edit", path=NOTEBOOK, cell_index=3, new_source="import json")
     ada.call("open_session", notebook=NOTEBOOK)
-    for source in ("threshold = 0.1", "load = 0.5", "load < threshold"):
-        ada.call("execute_cell", source=source)
+    assert "failed" not in ada.call("control_kernel", action="run_all")
+    ada.call("execute_cell", source="load = 0.5")
+    ada.call("execute_cell", source="print('the load is', 42, load < threshold)")
     ada.call("save_notebook")
-    cell = ada.ids()["load = 0.5"]
-    ada.call("execute_cell", cell_id=cell, source="load = 0.05")
+    ada.call("execute_cell", cell_id=ada.ids()["load = 0.5"], source="load = 0.05")
 
 
 def execute(ada: Ada) -> None:
-    """A run with a parameter, of which a copy stays."""
+    """A run with a parameter, of which a copy stays; the source is as it was."""
     ada.call("save_notebook")
-    ada.work.write("executions/health-1.ipynb", executed_copy((ada.work.path / NOTEBOOK).with_suffix(".ipynb")))
+    before = (ada.work.path / NOTEBOOK).read_bytes()
+    said = ada.call("notebook_execute", path=NOTEBOOK, parameters={"threshold": 0.1}, wait_s=100)
+    assert "ok:" in said, said
+    assert (ada.work.path / NOTEBOOK).read_bytes() == before
 
 
 def propose(ada: Ada, forge: Site) -> None:
@@ -132,7 +140,8 @@ def propose(ada: Ada, forge: Site) -> None:
         "Is the fleet well?",
         "+load = 0.05",
         "| `threshold` | `0.1` |",
-        "1 min 23 s",
+        "+import json",
+        "Ran to its end in",
         "python",
         "| `kernel` |",
     ):
@@ -155,7 +164,8 @@ def bobs_commit(bob: Work, forge: Site) -> None:
 
 def adas_second_commit(ada: Ada) -> None:
     """Her agent has not seen his: the remote refuses, it does what the answer says, and commits again."""
-    ada.call("edit_cell", cell_id=ada.ids()["load < threshold"], source="load < threshold  # for each host")
+    [last] = [cell_id for source, cell_id in ada.ids().items() if source.startswith("print")]
+    ada.call("edit_cell", cell_id=last, source="print(load < threshold)  # for each host")
     about = {"path": NOTEBOOK, "branch": BRANCH}
     refused = ada.call("notebook_commit", **about, message="Say for which host")
     assert "Committed notebooks/health.ipynb, notebooks/health.py" in refused
@@ -177,10 +187,16 @@ def merged(ada: Ada, forge: Site) -> None:
     """Bob merges, which is not ours to do: main has both halves, the one made of the other, without outputs."""
     [pull] = forge.project.pulls
     assert forge.project.merge(pull)
-    expected = ["threshold = 0.1", "load = 0.07  # measured by bob", "load < threshold  # for each host"]
     text = forge.project.git("show", f"main:{NOTEBOOK}")
-    assert [part.split("\n", 1)[1].strip() for part in text.split("# %%")[1:]] == expected
+    for part in (
+        "threshold = 0.8",
+        "import json",
+        "load = 0.07  # measured by bob",
+        "print(load < threshold)  # for each",
+    ):
+        assert part in text
     cells = json.loads(forge.project.git("show", "main:notebooks/health.ipynb"))["cells"]
-    assert ["".join(cell["source"]) for cell in cells] == expected
-    assert [cell["outputs"] for cell in cells] == [[]] * len(cells)
+    said = jupytext.reads(text, "py:percent").cells
+    assert ["".join(cell["source"]) for cell in cells] == [cell["source"] for cell in said]
+    assert [cell["outputs"] for cell in cells if cell["cell_type"] == "code"] == [[]] * 7
     assert [cell["id"] for cell in cells] == list(ada.ids().values())

@@ -46,5 +46,7 @@ async def workplace(call: Call, handle: str | None) -> Workplace:
 async def _session(call: Call, handle: str | None) -> Session | None:
     if handle is not None:
         return await call.sessions.resolve(call.connection, handle)
-    mine = [] if call.connection.handles_only else call.sessions.of(call.connection)
+    if call.connection.handles_only:
+        return None
+    mine = [session for session in call.sessions.of(call.connection) if not session.is_run]
     return mine[0] if len(mine) == 1 else None

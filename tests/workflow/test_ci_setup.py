@@ -97,6 +97,26 @@ async def test_its_steps_run_what_a_pull_request_changes(work: Work, tmp_path: P
     ]
 
 
+async def test_its_steps_run_and_verify_notebooks(work: Work, tmp_path: Path) -> None:
+    """Each beside its own files; one that fails is no hindrance to the others, and is the job's failure."""
+    await set_up(work.path, work.environment)
+    work.write("notebooks/data.txt", "42")
+    work.write("notebooks/good.py", "# %%\nprint('it is', open('data.txt').read())\n")
+    work.git("add", ".")
+    work.git("commit", "--quiet", "-m", "A notebook")
+    base = work.git("rev-parse", "HEAD~1")
+    runner = Runner(work, tmp_path, BASE=base, MCP_NOTEBOOK_HOME=str(tmp_path / "state"))
+    runner.run("Find the notebooks that changed")
+    runner.run("Run and verify them")
+    assert "it is 42" in (runner.place / "executions/notebooks/good.ipynb").read_text()
+    (runner.place / "notebooks/bad.py").write_text("# %%\nraise ValueError('no')\n")
+    (tmp_path / "temporary/notebooks").write_text("notebooks/bad.py\0notebooks/good.py\0")
+    said = runner.run("Run and verify them", code=1).stdout
+    assert "ValueError: no" in said
+    assert (runner.place / "executions/notebooks/bad.ipynb").exists()
+    assert said.index("bad.py") < said.index("good.py")
+
+
 def signed(text: str) -> str:
     """As an earlier version of ours would have written it."""
     digest = hashlib.sha256(text.encode()).hexdigest()
