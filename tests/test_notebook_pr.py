@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from mcp_notebook.server import arriving, open_server
 from mcp_notebook.sessions import Connection, Sessions
 from mcp_notebook.settings import Settings
 from tests.calls import call, refused
+from tests.environments import REPOSITORY
 from tests.publishing import Site, client_in, executed_copy, site
 from tests.repositories import SECRET
 from tests.standins.git_server import TOKEN, Server, serving
@@ -181,3 +183,30 @@ async def test_the_servers_own_tokens_are_not_lent(settings: Settings, forge: Si
     assert "cannot be asked for its branches" in told or "There is no token for" in told
     assert forge.project.pulls == []
     assert TOKEN not in told
+
+
+async def test_the_example_is_run_and_proposed(server: MCPServer[Connection], forge: Site) -> None:
+    """docs/examples/agent_task_system_health.py: its parameters are in the pull request, its plot and scraps in the
+    executed copy that this links to."""
+    name = "agent_task_system_health"
+    example = (REPOSITORY / "docs" / "examples" / f"{name}.py").read_text()
+    forge.work.write(f"notebooks/{name}.py", example)
+    parameters = {"threshold": 0.1, "hostname": "forge-vps-01"}
+    path = f"notebooks/{name}.py"
+    async with client_in(server, forge.work) as client:
+        ran = await call(client, "notebook_execute", path=path, parameters=parameters, wait_s=100)
+        await call(client, "notebook_commit", path=path, message="Check the fleet's health", branch=BRANCH)
+        await call(client, "notebook_pr", **PROPOSAL)
+    assert '"hostname": "forge-vps-01"' in ran
+    [pull] = forge.project.pulls
+    assert "| `hostname` | `'forge-vps-01'` |\n| `threshold` | `0.1` |" in pull.body
+    [commit] = re.findall(rf"([0-9a-f]{{40}})/executions/{name}-", pull.body)
+    [copy] = forge.project.git("ls-tree", "-r", "--name-only", commit).splitlines()
+    outputs = [
+        output
+        for cell in json.loads(forge.project.git("show", f"{commit}:{copy}"))["cells"]
+        for output in cell.get("outputs", [])
+    ]
+    mimes = {mime for output in outputs for mime in output.get("data", {})}
+    assert {"image/png", "application/scrapbook.scrap.json+json"} <= mimes
+    assert forge.project.git("show", f"{BRANCH}:{path}") == example.rstrip("\n")
