@@ -57,6 +57,8 @@ class OneRun:
     refused: str = ""
     """Why it could not be run at all."""
     notes: list[str] = field(default_factory=list)
+    is_recalled: bool = False
+    """Whether an earlier server has begun it."""
 
     @property
     def is_good(self) -> bool:
@@ -96,6 +98,8 @@ class Job:
         self.finished = False
         self.stopping = False
         """Whether somebody has asked it to stop."""
+        self.request: tuple[str, str] | None = None
+        """The id of the request that began it, and the digest of what that asked for."""
         self.resumed_by: str | None = None
         """The job that has gone on from where this one failed."""
         self._changed = anyio.Event()
