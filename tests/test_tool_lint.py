@@ -60,6 +60,17 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "inspect_variables": {"name": None, "session": None},
     "list_sessions": {},
+    "notebook_execute": {
+        "path": NOTHING,
+        "parameters": None,
+        "output_path": None,
+        "verify": False,
+        "resume": None,
+        "timeout_s": None,
+        "wait_s": 45,
+        "request_id": None,
+        "session": None,
+    },
 }
 CHOICES = {
     ("edit_cell", "edit_mode"): ["replace", "insert", "delete", "move"],

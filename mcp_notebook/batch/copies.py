@@ -7,6 +7,7 @@ while a run goes on, and ``keep_saved`` writes it in a worker thread. Every writ
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from papermill.iorw import LocalHandler, papermill_io, write_ipynb
 from mcp_notebook.errors import SaveFailed
 from mcp_notebook.execution import Execution
 from mcp_notebook.files import disk, ipynb
-from mcp_notebook.nodes import snapshot
 
 SAVE_EVERY_S = 0.4
 """With the time that a write takes this stays below a second."""
@@ -126,7 +126,7 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
         """Write it in a worker thread; a failure is kept in ``failed``."""
         self._is_dirty, self.failed = False, None
         try:
-            await anyio.to_thread.run_sync(self.write, snapshot(self.nb))
+            await anyio.to_thread.run_sync(self.write, _snapshot(self.nb))
         except SaveFailed as exc:
             self._is_dirty, self.failed = True, exc
 
@@ -149,6 +149,17 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
         if execution.made.ended:
             cell["metadata"]["mcp_notebook"] = ipynb.node({"calls": execution.made.ended})
         self._is_dirty = True
+
+
+def _snapshot(notebook: NotebookNode) -> NotebookNode:
+    """A copy that is cheap, for it holds up everybody: what a run changes in it later, it replaces."""
+    taken = NotebookNode(notebook)  # type: ignore[no-untyped-call]  # nbformat is not annotated
+    taken["metadata"] = deepcopy(notebook["metadata"])
+    taken["cells"] = [
+        NotebookNode(cell, metadata=NotebookNode(cell["metadata"]))  # type: ignore[no-untyped-call]  # as above
+        for cell in notebook["cells"]
+    ]
+    return taken
 
 
 def write_whole(notebook: NotebookNode, path: str | Path | None) -> None:

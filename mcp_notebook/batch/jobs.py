@@ -48,6 +48,8 @@ class OneRun:
     parameters: Mapping[str, Any]
     output_path: Path | None = None
     """None until there is a copy."""
+    is_placed: bool = False
+    """Whether its place was chosen for it."""
     session: Session | None = None
     """While it runs, and after it failed."""
     copy: "ExecutedCopy | None" = None

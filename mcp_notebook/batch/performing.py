@@ -1,5 +1,6 @@
 """All jobs of one server: begun, found again by id or request, performed, gone on with after a failure."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -136,6 +137,7 @@ class NotebookRuns:
             run.refused = f"The run failed inside mcp-notebook ({type(exc).__name__}), which is a bug there."
         session = run.session
         if session is None:
+            await anyio.to_thread.run_sync(_take_back, run)
             return
         if run.result is None or run.is_good or run.result.failure is None:
             run.session = None
@@ -150,6 +152,7 @@ class NotebookRuns:
         order = job.order
         if run.output_path is None:
             run.output_path = await anyio.to_thread.run_sync(new_copy, order.source.path.stem, order.workspace)
+            run.is_placed = True
         prepare = partial(prepared, order.source, run.output_path, run.parameters)
         notebook, notes = await anyio.to_thread.run_sync(prepare)
         run.notes += notes
@@ -226,6 +229,13 @@ def _failed_run(job: Job) -> OneRun:
             " `resume`."
         )
     return run
+
+
+def _take_back(run: OneRun) -> None:
+    """The copy that nothing was written into."""
+    if run.refused and run.output_path is not None and run.is_placed:
+        with contextlib.suppress(OSError):
+            run.output_path.unlink()
 
 
 def _keep(request_id: str, digest: str, job: Job) -> None:

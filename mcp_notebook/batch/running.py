@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import anyio
+import anyio.lowlevel
 from nbformat import NotebookNode
 
 from mcp_notebook.errors import NotebookError
@@ -86,6 +87,7 @@ async def _run_from(session: Session, copy: "ExecutedCopy", rules: Rules, start:
     for index, cell in enumerate(copy.nb.cells[start:], start):
         if not rules.goes_on():
             return Outcome("interrupted", index, "It was stopped before this cell.")
+        await anyio.lowlevel.checkpoint()  # thousands of cells of text must hold up nobody
         copy.cell_start(cell, index)
         outcome = Outcome("ok")
         try:
