@@ -1,7 +1,7 @@
 """The executed copy of a notebook, as a run writes it: papermill's metadata, and saves that cost a run little.
 
 papermill rewrites the whole file around each cell, which takes longer than most cells do. Here a change is only marked
-while a run goes on, and ``keep_saved`` writes it in a worker thread. Every write is whole or not at all.
+while a run goes on, and ``kept_saved`` writes it in a worker thread. Every write is whole or not at all.
 """
 
 import os
@@ -82,6 +82,10 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
         self._open.append((cell, execution))
         self._show()
 
+    def cell_changed(self) -> None:
+        """What runs has given more: the next write has it."""
+        self._is_dirty = True
+
     async def cells_have_all(self) -> None:
         """Return when the kernel has said of every cell that it is done, which it does after its reply."""
         with anyio.move_on_after(IDLE_WITHIN_S):
@@ -89,10 +93,11 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
                 self._show()
                 await anyio.sleep(LOOK_EVERY_S)
         self._open.clear()
+        self._is_dirty = True
 
     @asynccontextmanager
     async def kept_saved(self) -> AsyncIterator[None]:
-        """While it lasts, the file is never much older than ``SAVE_EVERY_S``; then it is what the notebook is."""
+        """While it lasts, the file is never much older than ``SAVE_EVERY_S``; who called it saves at the end."""
         self._is_kept = True
         failed: Exception | None = None
         try:
@@ -148,7 +153,6 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
         cell["metadata"]["execution"] = ipynb.node(execution.timings)
         if execution.made.ended:
             cell["metadata"]["mcp_notebook"] = ipynb.node({"calls": execution.made.ended})
-        self._is_dirty = True
 
 
 def _snapshot(notebook: NotebookNode) -> NotebookNode:

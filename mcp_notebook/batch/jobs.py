@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mcp_notebook.batch.copies import ExecutedCopy
     from mcp_notebook.batch.preparing import Source
 
+STOP_WITHIN_S = 20.0
 JOB = "n-"
 """Begins the id of a job."""
 
@@ -121,14 +122,13 @@ class Job:
         return self.finished
 
     async def stop(self) -> None:
-        """Interrupt the running cell and begin no other; returns when all is written."""
+        """Interrupt the running cell and begin no other; returns when all is written, or the cell cannot be stopped."""
         self.stopping = True
         for run in self.runs:
             if run.session is not None and not run.ended:
                 for execution in run.session.pending:
                     await run.session.cancel(execution)
-        while not self.finished:
-            await self._changed.wait()
+        await self.wait(STOP_WITHIN_S)
 
     def tell(self) -> None:
         """Let those look who wait for it."""

@@ -110,9 +110,10 @@ async def _run(session: Session, copy: "ExecutedCopy", cell: NotebookNode, index
         execution = rules.known(cell) or await session.execute_cell(cell_id=cell["id"])
     except NotebookError as exc:
         return Outcome("dead" if session.death else "cancelled", index, str(exc))
+    cell["source"] = execution.source or cell["source"]  # it may have been edited in the session since
     copy.cell_takes(cell, execution)
     try:
-        in_time = await _ended(session, execution, rules.timeout_s)
+        in_time = await _ended(session, copy, execution, rules.timeout_s)
     except anyio.get_cancelled_exc_class():
         if not rules.interrupts:
             raise
@@ -126,7 +127,7 @@ async def _run(session: Session, copy: "ExecutedCopy", cell: NotebookNode, index
     return Outcome(_ended_as(execution), index, execution.message)
 
 
-async def _ended(session: Session, execution: Execution, timeout_s: float | None) -> bool:
+async def _ended(session: Session, copy: "ExecutedCopy", execution: Execution, timeout_s: float | None) -> bool:
     """Whether the cell has ended by itself before the time was up."""
     with anyio.move_on_after(timeout_s) as scope:
         while not execution.finished:
@@ -134,6 +135,7 @@ async def _ended(session: Session, execution: Execution, timeout_s: float | None
                 session.decline(execution)
                 continue
             await execution.changed()
+            copy.cell_changed()
     if execution.finished:
         return True
     assert scope.cancelled_caught
