@@ -68,10 +68,15 @@ def run(options: argparse.Namespace, settings: "Settings") -> int:
     from mcp_notebook.batch.copies import write_whole
     from mcp_notebook.batch.executions import new_copy
     from mcp_notebook.batch.preparing import prepared, read_source
+    from mcp_notebook.errors import BadRequest
 
     here = Path.cwd()
     source = read_source(here / options.input.expanduser(), Path(here.anchor))
-    output = new_copy(source.path.stem, settings.workspace) if options.output is None else options.output
+    output = options.output
+    if output not in (None, STDOUT):
+        output = here / output.expanduser()
+        if output.resolve() == source.pair.text:
+            raise BadRequest(f"{options.output} is the notebook itself: name another file for the executed copy.")
     notebook, notes = prepared(
         source,
         output,
@@ -82,6 +87,9 @@ def run(options: argparse.Namespace, settings: "Settings") -> int:
     )
     for note in notes:
         sys.stderr.write(f"mcp-notebook: {note}\n")
+    if output is None:
+        output = new_copy(source.path.stem, settings.workspace)
+        notebook["metadata"]["papermill"]["output_path"] = str(output)
     if options.prepare_only:
         write_whole(notebook, "-" if output == STDOUT else output.absolute())
         return 0

@@ -92,6 +92,7 @@ async def open_server(
 
     async with PasswordPages() as passwords, anyio.create_task_group() as tasks:
         runs = NotebookRuns(sessions, GuardedTasks(tasks))
+        await runs.recall()
         cells = CellTasks(settings, sessions, passwords, runs, GuardedTasks(tasks))
         server = MCPServer(
             "mcp-notebook",

@@ -307,7 +307,7 @@ class Sessions:
             raise
         for note in self._unreadable.notes(connection.user):
             session.say(note)
-        if connection.candidates:
+        if connection.candidates and not session.is_run:
             session.say(f"This session is new. {connection.candidates} Pass `session` to go on with one of them.")
             connection.candidates = ""
         return session
@@ -341,7 +341,8 @@ class Sessions:
                 if not unused or session.state == "busy" or self.is_held(session):
                     continue
                 try:
-                    await session.save()
+                    if not session.is_run:  # it has its executed copy
+                        await session.save()
                 except NotebookError as exc:
                     logger.warning("%s is unused but could not be saved, and is kept: %s", session.handle, exc)
                     continue

@@ -1,12 +1,13 @@
 """The executed copy of a notebook, as a run writes it: papermill's metadata, and saves that cost a run little.
 
 papermill rewrites the whole file around each cell, which takes longer than most cells do. Here a change is only marked
-while a run goes on, and ``keep_saved`` writes it in a worker thread. Every write is whole or not at all.
+while a run goes on, and ``kept_saved`` writes it in a worker thread. Every write is whole or not at all.
 """
 
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from papermill.iorw import LocalHandler, papermill_io, write_ipynb
 from mcp_notebook.errors import SaveFailed
 from mcp_notebook.execution import Execution
 from mcp_notebook.files import disk, ipynb
-from mcp_notebook.nodes import snapshot
 
 SAVE_EVERY_S = 0.4
 """With the time that a write takes this stays below a second."""
@@ -82,6 +82,10 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
         self._open.append((cell, execution))
         self._show()
 
+    def cell_changed(self) -> None:
+        """What runs has given more: the next write has it."""
+        self._is_dirty = True
+
     async def cells_have_all(self) -> None:
         """Return when the kernel has said of every cell that it is done, which it does after its reply."""
         with anyio.move_on_after(IDLE_WITHIN_S):
@@ -89,10 +93,11 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
                 self._show()
                 await anyio.sleep(LOOK_EVERY_S)
         self._open.clear()
+        self._is_dirty = True
 
     @asynccontextmanager
     async def kept_saved(self) -> AsyncIterator[None]:
-        """While it lasts, the file is never much older than ``SAVE_EVERY_S``; then it is what the notebook is."""
+        """While it lasts, the file is never much older than ``SAVE_EVERY_S``; who called it saves at the end."""
         self._is_kept = True
         failed: Exception | None = None
         try:
@@ -126,7 +131,7 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
         """Write it in a worker thread; a failure is kept in ``failed``."""
         self._is_dirty, self.failed = False, None
         try:
-            await anyio.to_thread.run_sync(self.write, snapshot(self.nb))
+            await anyio.to_thread.run_sync(self.write, _snapshot(self.nb))
         except SaveFailed as exc:
             self._is_dirty, self.failed = True, exc
 
@@ -148,7 +153,17 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
         cell["metadata"]["execution"] = ipynb.node(execution.timings)
         if execution.made.ended:
             cell["metadata"]["mcp_notebook"] = ipynb.node({"calls": execution.made.ended})
-        self._is_dirty = True
+
+
+def _snapshot(notebook: NotebookNode) -> NotebookNode:
+    """A copy that is cheap, for it holds up everybody: what a run changes in it later, it replaces."""
+    taken = NotebookNode(notebook)  # type: ignore[no-untyped-call]  # nbformat is not annotated
+    taken["metadata"] = deepcopy(notebook["metadata"])
+    taken["cells"] = [
+        NotebookNode(cell, metadata=NotebookNode(cell["metadata"]))  # type: ignore[no-untyped-call]  # as above
+        for cell in notebook["cells"]
+    ]
+    return taken
 
 
 def write_whole(notebook: NotebookNode, path: str | Path | None) -> None:

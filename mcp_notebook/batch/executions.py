@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mcp_notebook.errors import FileRefused, SaveFailed
-from mcp_notebook.files import disk
+from mcp_notebook.files import Pair, disk, locate
 
 DIRECTORY = "executions"
 EMPTY = b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}\n'
@@ -29,12 +29,19 @@ def new_copy(stem: str, workspace: Path) -> Path:
         raise SaveFailed(f"{directory} cannot be written: {exc.strerror}. Name another `output_path`.") from exc
 
 
-def chosen_copy(output_path: str, workspace: Path) -> Path:
-    """The file that was asked for. Raises FileRefused: outside the workspace, or no .ipynb."""
-    path = disk.target(workspace / Path(output_path).expanduser(), workspace)
-    if path.suffix != ".ipynb":
+def chosen_copy(output_path: str | Path, workspace: Path, source: Pair) -> Path:
+    """The file that was asked for, inside of ``workspace``.
+
+    Raises:
+        FileRefused: outside, no .ipynb, the notebook itself, or another one's.
+    """
+    if Path(output_path).suffix != ".ipynb":
         raise FileRefused(f"{output_path} is no .ipynb: an executed copy has outputs, which only that can hold.")
-    return path
+    there = locate(output_path, workspace)
+    assert there.ipynb is not None
+    if there.text is not None or there.ipynb in source.paths:
+        raise FileRefused(f"{output_path} is a notebook's own file ({there.name}), which a run does not change.")
+    return there.ipynb
 
 
 def _is_new(path: Path) -> bool:

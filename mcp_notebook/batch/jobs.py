@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mcp_notebook.batch.copies import ExecutedCopy
     from mcp_notebook.batch.preparing import Source
 
+STOP_WITHIN_S = 20.0
 JOB = "n-"
 """Begins the id of a job."""
 
@@ -48,6 +49,8 @@ class OneRun:
     parameters: Mapping[str, Any]
     output_path: Path | None = None
     """None until there is a copy."""
+    is_placed: bool = False
+    """Whether its place was chosen for it."""
     session: Session | None = None
     """While it runs, and after it failed."""
     copy: "ExecutedCopy | None" = None
@@ -57,6 +60,8 @@ class OneRun:
     refused: str = ""
     """Why it could not be run at all."""
     notes: list[str] = field(default_factory=list)
+    is_recalled: bool = False
+    """Whether an earlier server has begun it."""
 
     @property
     def is_good(self) -> bool:
@@ -96,6 +101,8 @@ class Job:
         self.finished = False
         self.stopping = False
         """Whether somebody has asked it to stop."""
+        self.request: tuple[str, str] | None = None
+        """The id of the request that began it, and the digest of what that asked for."""
         self.resumed_by: str | None = None
         """The job that has gone on from where this one failed."""
         self._changed = anyio.Event()
@@ -115,14 +122,13 @@ class Job:
         return self.finished
 
     async def stop(self) -> None:
-        """Interrupt the running cell and begin no other; returns when all is written."""
+        """Interrupt the running cell and begin no other; returns when all is written, or the cell cannot be stopped."""
         self.stopping = True
         for run in self.runs:
             if run.session is not None and not run.ended:
                 for execution in run.session.pending:
                     await run.session.cancel(execution)
-        while not self.finished:
-            await self._changed.wait()
+        await self.wait(STOP_WITHIN_S)
 
     def tell(self) -> None:
         """Let those look who wait for it."""

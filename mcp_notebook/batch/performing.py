@@ -1,6 +1,8 @@
 """All jobs of one server: begun, found again by id or request, performed, gone on with after a failure."""
 
+import contextlib
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -12,6 +14,7 @@ import anyio.to_thread
 
 from mcp_notebook.batch.executions import new_copy
 from mcp_notebook.batch.jobs import Job, OneRun, Order
+from mcp_notebook.batch.remembering import begun_since, recalled, remember, remembered
 from mcp_notebook.batch.results import Result, result_of
 from mcp_notebook.batch.resuming import gone_on_with
 from mcp_notebook.batch.running import Outcome, Rules, run_cells
@@ -35,18 +38,36 @@ class NotebookRuns:
     def __init__(self, sessions: Sessions, tasks: Tasks) -> None:
         self._sessions = sessions
         self._tasks = tasks
+        self._home = sessions.settings.home
         self._jobs: dict[str, Job] = {}
-        self._requests: dict[str, Requests[Job]] = {}
-        """By principal."""
+        self._by_user: dict[str, Requests[Job]] = {}
+
+    async def recall(self) -> None:
+        """Go on with the jobs of an earlier server whose sessions this one has."""
+        sessions = {session.handle: session for session in self._sessions.all() if session.is_run}
+        if not sessions:
+            return
+        for data in await anyio.to_thread.run_sync(lambda: list(remembered(self._home))):
+            if not any(run["session"] in sessions for run in data["runs"]):
+                continue
+            try:
+                job = await anyio.to_thread.run_sync(recalled, data, sessions)
+            except Exception:
+                logger.exception("The run %s of an earlier server cannot be gone on with", data["id"])
+                continue
+            if job.request is not None:
+                self._requests(job).recall(*job.request, job, max(0.0, time.time() - job.created))
+            self._jobs[job.id] = job
+            self._tasks.start_soon(self._perform, job)
 
     def requested(self, user: str, request_id: str | None, arguments: Sequence[object]) -> Job | None:
         """The job that an earlier call with this id began. Raises BadRequest: with other arguments."""
-        return self._requests.setdefault(user, Requests()).find(request_id, arguments)
+        return self._by_user[user].find(request_id, arguments) if user in self._by_user else None
 
     def begin(self, job: Job, request_id: str | None = None, arguments: Sequence[object] = ()) -> Job:
         """Have it performed."""
         user = job.order.connection.user
-        self._requests.setdefault(user, Requests()).keep(request_id, arguments, job)
+        self._requests(job).keep(request_id, arguments, job)
         mine = [each for each in self._jobs.values() if each.order.connection.user == user and each.finished]
         for old in mine[: len(mine) - REMEMBERED + 1]:
             if all(run.session is None for run in old.runs):
@@ -80,15 +101,24 @@ class NotebookRuns:
             old.resumed_by = None
             raise
         old.resumed_by, run.session = job.id, None
+        remember(self._home, old)
         return job
+
+    def _requests(self, job: Job) -> Requests[Job]:
+        return self._by_user.setdefault(job.order.connection.user, Requests(_keep))
 
     async def _perform(self, job: Job) -> None:
         try:
             for run in job.runs:
+                if run.ended:
+                    continue
                 if job.stopping:
-                    run.refused = run.refused or STOPPED
+                    run.refused = STOPPED
                     continue
                 await self._run(job, run)
+                remember(self._home, job)
+            job.finished = True
+            remember(self._home, job)
         finally:
             job.finished = True
             job.tell()
@@ -107,6 +137,7 @@ class NotebookRuns:
             run.refused = f"The run failed inside mcp-notebook ({type(exc).__name__}), which is a bug there."
         session = run.session
         if session is None:
+            await anyio.to_thread.run_sync(_take_back, run)
             return
         if run.result is None or run.is_good or run.result.failure is None:
             run.session = None
@@ -121,6 +152,7 @@ class NotebookRuns:
         order = job.order
         if run.output_path is None:
             run.output_path = await anyio.to_thread.run_sync(new_copy, order.source.path.stem, order.workspace)
+            run.is_placed = True
         prepare = partial(prepared, order.source, run.output_path, run.parameters)
         notebook, notes = await anyio.to_thread.run_sync(prepare)
         run.notes += notes
@@ -142,6 +174,9 @@ class NotebookRuns:
                 run.session = await self._sessions.open_run(
                     order.connection, deepcopy(copy.nb), order.source.path.stem, None, directory
                 )
+            if run.is_recalled:
+                rules = replace(rules, known=begun_since(run.session, copy.nb))
+            remember(self._home, job)
             outcome = await run_cells(run.session, copy, rules, start=run.start)
             copy.notebook_complete()
             return replace(outcome, notes=(*run.notes, *run.session.take_notes()))
@@ -173,6 +208,9 @@ class NotebookRuns:
             session, run.session = run.session, None
             if session is not None:
                 await self._sessions.end(session)
+        for job in list(self._jobs.values()):
+            if job.finished:
+                remember(self._home, job)
 
 
 def _failed_run(job: Job) -> OneRun:
@@ -191,6 +229,17 @@ def _failed_run(job: Job) -> OneRun:
             " `resume`."
         )
     return run
+
+
+def _take_back(run: OneRun) -> None:
+    """The copy that nothing was written into."""
+    if run.refused and run.output_path is not None and run.is_placed:
+        with contextlib.suppress(OSError):
+            run.output_path.unlink()
+
+
+def _keep(request_id: str, digest: str, job: Job) -> None:
+    job.request = (request_id, digest)
 
 
 def runs_of(parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> tuple[list[OneRun], bool]:

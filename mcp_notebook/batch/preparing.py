@@ -5,6 +5,7 @@ The file is only read. What a parameters cell is: https://papermill.readthedocs.
 
 import ast
 import difflib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,10 @@ def check_parameters(known: Mapping[str, Mapping[str, str]], given: Mapping[str,
         BadRequest: a value is not of its default's type.
     """
     notes = []
+    try:
+        json.dumps(dict(given), ensure_ascii=False, default=str).encode()
+    except (UnicodeEncodeError, RecursionError, ValueError) as exc:
+        raise BadRequest(f"The parameters cannot be written into a notebook ({exc}). Nothing was run.") from exc
     for name, value in given.items():
         if not name.isidentifier():
             raise BadRequest(f"{name!r} is not a name that a parameter can have. Nothing was run.")

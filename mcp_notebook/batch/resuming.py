@@ -46,7 +46,7 @@ async def gone_on_with(old: OneRun, order: Order) -> OneRun:
     copy.nb = ran
     copy.set_timer()
     ran["metadata"]["papermill"]["start_time"] = copy.start_time.isoformat()
-    return OneRun(old.parameters, old.output_path, session, copy, start, notes=notes)
+    return OneRun(old.parameters, old.output_path, session=session, copy=copy, start=start, notes=notes)
 
 
 def _check_unchanged(ran: list[NotebookNode], now: list[NotebookNode]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import anyio
+import anyio.lowlevel
 from nbformat import NotebookNode
 
 from mcp_notebook.errors import NotebookError
@@ -38,6 +39,8 @@ class Rules:
     """Further cells that are not run."""
     interrupts: bool = True
     """Whether the running cell ends with the run when that is cancelled; else only the run does."""
+    known: Callable[[NotebookNode], Execution | None] = lambda _cell: None
+    """What an earlier server has begun of a cell: it is followed, and not begun again."""
     goes_on: Callable[[], bool] = lambda: True
     """Asked before each cell: whether nobody wants the run to stop."""
 
@@ -84,6 +87,7 @@ async def _run_from(session: Session, copy: "ExecutedCopy", rules: Rules, start:
     for index, cell in enumerate(copy.nb.cells[start:], start):
         if not rules.goes_on():
             return Outcome("interrupted", index, "It was stopped before this cell.")
+        await anyio.lowlevel.checkpoint()  # thousands of cells of text must hold up nobody
         copy.cell_start(cell, index)
         outcome = Outcome("ok")
         try:
@@ -103,12 +107,13 @@ async def _run_from(session: Session, copy: "ExecutedCopy", rules: Rules, start:
 
 async def _run(session: Session, copy: "ExecutedCopy", cell: NotebookNode, index: int, rules: Rules) -> Outcome:
     try:
-        execution = await session.execute_cell(cell_id=cell["id"])
+        execution = rules.known(cell) or await session.execute_cell(cell_id=cell["id"])
     except NotebookError as exc:
         return Outcome("dead" if session.death else "cancelled", index, str(exc))
+    cell["source"] = execution.source or cell["source"]  # it may have been edited in the session since
     copy.cell_takes(cell, execution)
     try:
-        in_time = await _ended(session, execution, rules.timeout_s)
+        in_time = await _ended(session, copy, execution, rules.timeout_s)
     except anyio.get_cancelled_exc_class():
         if not rules.interrupts:
             raise
@@ -122,7 +127,7 @@ async def _run(session: Session, copy: "ExecutedCopy", cell: NotebookNode, index
     return Outcome(_ended_as(execution), index, execution.message)
 
 
-async def _ended(session: Session, execution: Execution, timeout_s: float | None) -> bool:
+async def _ended(session: Session, copy: "ExecutedCopy", execution: Execution, timeout_s: float | None) -> bool:
     """Whether the cell has ended by itself before the time was up."""
     with anyio.move_on_after(timeout_s) as scope:
         while not execution.finished:
@@ -130,6 +135,7 @@ async def _ended(session: Session, execution: Execution, timeout_s: float | None
                 session.decline(execution)
                 continue
             await execution.changed()
+            copy.cell_changed()
     if execution.finished:
         return True
     assert scope.cancelled_caught

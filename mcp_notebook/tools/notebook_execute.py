@@ -16,7 +16,8 @@ from mcp_notebook.batch.performing import runs_of
 from mcp_notebook.batch.results import Failure
 from mcp_notebook.batch.sweep import table
 from mcp_notebook.batch.telling import told
-from mcp_notebook.errors import BadRequest
+from mcp_notebook.errors import BadRequest, FileRefused
+from mcp_notebook.files import Pair
 from mcp_notebook.nodes import output_node
 from mcp_notebook.render import shortened
 from mcp_notebook.render.tracebacks import traceback_text
@@ -140,7 +141,11 @@ async def _job(
     if output_path is not None:
         if is_sweep:
             raise BadRequest("A list of parameters makes several copies: leave output_path out. Nothing was run.")
-        runs[0].output_path = await anyio.to_thread.run_sync(chosen_copy, output_path, order.workspace)
+        place = partial(chosen_copy, output_path, order.workspace, order.source.pair)
+        runs[0].output_path = await anyio.to_thread.run_sync(place)
+        taken = [each for each in call.sessions.all() if each.has(Pair(runs[0].output_path, None, None))]
+        if taken:
+            raise FileRefused(f"{output_path} is open in a session: name another output_path. Nothing was run.")
     await anyio.to_thread.run_sync(_check, order, runs)
     return Job(order, runs, is_sweep=is_sweep)
 

@@ -59,6 +59,8 @@ async def get_output(
     if search is not None and len(search) > PATTERN_CHARS:
         raise BadRequest(f"search has {len(search):,} characters; {PATTERN_CHARS:,} are the most. Search for less.")
     if execution_id is not None and execution_id.startswith(JOB):
+        if search is not None or at is not None:
+            raise BadRequest(f"{execution_id} is a run of a notebook: search in the outputs of a cell of its session.")
         return await followed(call, call.runs.find(execution_id, call.connection.user), wait_s)
     again = await made_again(call, session)
     live = again.session if again is not None else await existing_session(call, session)

@@ -300,17 +300,17 @@ async def test_verification_tells_what_differs(tools: Tools) -> None:
         "# %%\nprint('same')\n\n# %%\nprint({})\n\n# %%\n# NBVAL_IGNORE_OUTPUT\nprint({})\n\n# %%\n# NBVAL_SKIP\n1/0\n"
     )
     path = tools.write(source.format(1, 1), "v.py")
-    executed = await tools.call("notebook_execute", path=path, output_path=f"{tools.directory}/v.ipynb")
+    executed = await tools.call("notebook_execute", path=path, output_path=f"{tools.directory}/w.ipynb")
     assert "ZeroDivisionError" in executed
-    stored = read(tools.workspace / tools.directory / "v.ipynb")
+    file = tools.workspace / tools.directory / "w.ipynb"
+    stored = read(file)
     stored.cells = [cell for cell in stored.cells if cell.cell_type == "code"]
-    (tools.workspace / tools.directory / "v.ipynb").write_text(nbformat.writes(stored))  # type: ignore[no-untyped-call]
-    good = await tools.call("notebook_execute", path=f"{tools.directory}/v.ipynb", verify=True)
+    file.write_text(nbformat.writes(stored))  # type: ignore[no-untyped-call]  # nbformat is not annotated
+    good = await tools.call("notebook_execute", path=f"{tools.directory}/w.ipynb", verify=True)
     assert "Compared with the stored outputs: 2 ok, 1 ignored, 1 skipped." in good
     stored.cells[1].source, stored.cells[2].source = "print(2)", "# NBVAL_IGNORE_OUTPUT\nprint(2)"
-    (tools.workspace / tools.directory / "v.py").unlink()
-    (tools.workspace / tools.directory / "v.ipynb").write_text(nbformat.writes(stored))  # type: ignore[no-untyped-call]
-    bad = await tools.call("notebook_execute", path=f"{tools.directory}/v.ipynb", verify=True)
+    file.write_text(nbformat.writes(stored))  # type: ignore[no-untyped-call]  # as above
+    bad = await tools.call("notebook_execute", path=f"{tools.directory}/w.ipynb", verify=True)
     assert "1 ok, 1 differs, 1 ignored, 1 skipped." in bad
     assert "\n-1\n+2" in bad
 
@@ -350,6 +350,8 @@ async def test_a_kernel_that_dies_is_told(tools: Tools) -> None:
         ({"output_path": "../out.ipynb"}, "outside the workspace"),
         ({"output_path": "out.py"}, "no .ipynb"),
         ({"parameters": [{}], "output_path": "out.ipynb"}, "several copies"),
+        ({"output_path": "{directory}/report.ipynb"}, "notebook's own file"),
+        ({"parameters": {"name": "\ud800"}}, "cannot be written into a notebook"),
         ({"resume": "n-00000000"}, "No run n-00000000"),
         ({"verify": True}, "No outputs are stored"),
         ({"path": "missing.py"}, "There is no notebook"),
@@ -363,6 +365,8 @@ async def test_what_cannot_be_run_is_refused(tools: Tools, arguments: dict[str, 
     path = tools.write(REPORT)
     directory = tools.workspace / "executions"
     before = sorted(directory.iterdir()) if directory.exists() else []
+    if "output_path" in arguments:
+        arguments = arguments | {"output_path": arguments["output_path"].format(directory=tools.directory)}
     assert said in await tools.refused("notebook_execute", **({"path": path} | arguments))
     assert (sorted(directory.iterdir()) if directory.exists() else []) == before
 
