@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from mcp_notebook.files.ipynb import node
+from mcp_notebook.files.lines import line_changes
 from mcp_notebook.workflow.changes import changes
-from mcp_notebook.workflow.diff_text import diff_text, line_changes, summary
+from mcp_notebook.workflow.diff_text import diff_text, summary
 from tests.notebooks import code, notebook, text
 
 
