@@ -4,7 +4,7 @@ git calls it for files that both sides changed (https://git-scm.com/docs/gitattr
 and takes what is in OURS afterwards. An .ipynb is merged as save_notebook merges: it stays a valid notebook, with both
 versions of a cell that both sides changed. A text, such as a percent .py, is written only where nothing is left to
 decide and nothing but its cells changed; what is not, git merges by lines. Why this is not nbdime's:
-docs/decisions/0019-notebook-files.md.
+docs/decisions/0018-notebook-files.md.
 """
 
 import sys
