@@ -146,8 +146,9 @@ def test_an_edit_changes_the_lines_of_its_cell_alone(
 
 def test_the_version_of_jupytext_is_no_change(tmp_path: Path) -> None:
     """A text that another version wrote keeps its header when a cell is edited, by a save or by notebook_edit."""
-    header = "# ---\n# jupyter:\n#   jupytext:\n#     text_representation:\n#       extension: .py\n#       format_name: percent\n"
-    header += "#       format_version: '1.3'\n#       jupytext_version: 1.14.0\n# ---\n\n"
+    lines = ["---", "jupyter:", "  jupytext:", "    text_representation:", "      extension: .py"]
+    lines += ["      format_name: percent", "      format_version: '1.3'", "      jupytext_version: 1.14.0", "---"]
+    header = "".join(f"# {line}\n" for line in lines) + "\n"
     script = tmp_path / "a.py"
     script.write_text(f"{header}# %%\nx = 1\n")
     found = read(locate("a.py", tmp_path))

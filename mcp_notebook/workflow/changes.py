@@ -21,11 +21,10 @@ from mcp_notebook.files.ipynb import node
 from mcp_notebook.files.merge import recognise
 from mcp_notebook.workflow.stripping import NBSTRIPOUTS_KEYS, OUR_KEYS
 
-MOST_CHARS = 2000
+MOST_CHARS = 400
 """Of an output, or of one value of metadata, that is compared as it is."""
-MOST_LINES = 40
-MOST_OUTPUTS = 50
-"""Of a cell: nbdime compares each with each."""
+MOST_OUTPUTS = 20
+"""Of a cell: nbdime compares each with each, character by character."""
 _PASSED_OVER = frozenset(
     key.removeprefix("cell.metadata.") for key in (*NBSTRIPOUTS_KEYS, *OUR_KEYS) if key.startswith("cell.")
 )
@@ -176,7 +175,7 @@ def _joined(value: Any) -> Any:
 def _short(value: Any) -> Any:
     """The value, or what tells a long one from another."""
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    if len(text) <= MOST_CHARS and text.count("\n") <= MOST_LINES:
+    if len(text) <= MOST_CHARS:
         return value
     return f"{len(text)} {hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 

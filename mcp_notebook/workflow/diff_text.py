@@ -13,9 +13,12 @@ from nbformat import NotebookNode
 
 from mcp_notebook.files.lines import line_changes, lines_of, visible
 from mcp_notebook.render import output_text, shortened
-from mcp_notebook.workflow.changes import MOST_CHARS, MOST_LINES, CellChange, Changes, Operation
+from mcp_notebook.workflow.changes import CellChange, Changes, Operation
 
 NO_CHANGES = "No cell differs."
+MOST_CHARS = 2000
+"""Of an output that is shown; of a longer one only that it changed."""
+MOST_LINES = 40
 _VALUE_CHARS = 120
 _LEAST_CHARS = 400
 """Of a cell, however many there are: below that only its name is shown."""

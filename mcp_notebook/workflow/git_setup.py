@@ -18,6 +18,7 @@ import anyio.to_thread
 
 from mcp_notebook.errors import GitFailed
 from mcp_notebook.forges.git import Git
+from mcp_notebook.workflow.merge_driver import CLEAN, CONFLICT
 from mcp_notebook.workflow.places import ROOM
 from mcp_notebook.workflow.repository import Repository, find
 from mcp_notebook.workflow.stripping import OUR_KEYS
@@ -56,7 +57,7 @@ def configuration(python: str) -> dict[str, str]:
         "filter.nbstripout.smudge": "cat",
         "filter.nbstripout.required": "true",
         "diff.jupyternotebook.command": f"{run} nbdime.vcs.git.diffdriver diff --use-filter",
-        "merge.mcp-notebook.driver": f"{by_cell}; code=$?; test $code -lt 2 && exit $code; {by_line}",
+        "merge.mcp-notebook.driver": f"{by_cell}; case $? in {CLEAN}) exit 0;; {CONFLICT}) exit 1;; esac; {by_line}",
         "merge.mcp-notebook.name": "notebooks by cell",
         # Python is started for notebooks only, and its absence leaves scripts as git would merge them.
         "merge.mcp-notebook-text.driver": f"grep -q '^# %%%%' %A && {by_cell} || {by_line}",

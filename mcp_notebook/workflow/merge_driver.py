@@ -21,7 +21,8 @@ from mcp_notebook.files.merge import Merged, merge, recognise
 
 TAG = "conflict-theirs"
 """On the other side's version of a cell, which follows ours."""
-CLEAN, CONFLICT, NOT_MERGED = 0, 1, 3
+CLEAN, NOT_MERGED, CONFLICT = 0, 3, 4
+"""Not 1, with which Python ends where there is no such module."""
 
 
 def main(arguments: list[str]) -> int:
@@ -32,8 +33,9 @@ def main(arguments: list[str]) -> int:
         if name.suffix == ".ipynb":
             return _merge_ipynb(sides, ours, name)
         return _merge_text(sides, ours, name)
-    except NotebookError as exc:
-        sys.stderr.write(f"mcp-notebook: {visible(str(exc))}\n")
+    except Exception as exc:  # at the top: whatever it is, git can still merge by line
+        said = str(exc) if isinstance(exc, NotebookError) else repr(exc)
+        sys.stderr.write(f"mcp-notebook: {visible(said)}\n")
         return NOT_MERGED
 
 
@@ -42,7 +44,7 @@ def _merge_ipynb(sides: list[bytes], result: Path, name: Path) -> int:
     recognise(ours.cells, base.cells)
     merged = merge(base, ours, theirs, TAG)
     data, _ = ipynb.compose(merged.notebook, name)
-    result.write_bytes(data)
+    _write(result, data)
     for line in _told(merged, name):
         sys.stderr.write(f"{line}\n")
     return CLEAN if merged.is_clean else CONFLICT
@@ -76,7 +78,7 @@ def _merge_text(sides: list[bytes], result: Path, name: Path) -> int:
     text = texts.compose(merged.notebook, fmt, ours, name)
     if _said(_cells_of(text, fmt, name)) != _said(merged.notebook):
         return NOT_MERGED
-    result.write_bytes(text.encode())
+    _write(result, text.encode())
     return CLEAN
 
 
@@ -109,6 +111,16 @@ def _cells_of(text: str, fmt: str, name: Path) -> NotebookNode:
 
 def _said(notebook: NotebookNode) -> list[tuple[Any, ...]]:
     return [(cell["cell_type"], halves.as_said(cell["source"]), dict(cell["metadata"])) for cell in notebook.cells]
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all: what is half written would be merged by line."""
+    draft = path.with_name(f"{path.name}.mcp-notebook")
+    try:
+        draft.write_bytes(data)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
