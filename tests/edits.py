@@ -69,7 +69,8 @@ def _move(cells: list[NotebookNode], at: int, where: int, _: Iterator[str]) -> N
 
 def _run(cells: list[NotebookNode], at: int, _: int, words: Iterator[str]) -> None:
     if cells[at]["cell_type"] == "code":
-        cells[at].update(outputs=[node(code("x", "", shown=f"{next(words)}\n")["outputs"][0])], execution_count=9)
+        cells[at]["outputs"] = [node(code("x", "", shown=f"{next(words)}\n")["outputs"][0])]
+        cells[at]["execution_count"] = 9
 
 
 def _tag(cells: list[NotebookNode], at: int, _: int, words: Iterator[str]) -> None:

@@ -18,7 +18,8 @@ on_disk = settings(max_examples=60, deadline=None, derandomize=True, database=No
 
 def merged(base: NotebookNode, ours: NotebookNode, theirs: NotebookNode) -> Merged:
     """The merge of copies."""
-    return merge(*map(copy.deepcopy, (base, ours, theirs)))
+    base, ours, theirs = copy.deepcopy((base, ours, theirs))
+    return merge(base, ours, theirs)
 
 
 @thorough

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def place(settings: Settings, request: pytest.FixtureRequest) -> Path:
     """A directory of the workspace for one test."""
-    made = settings.workspace / request.node.name.partition("[")[0]
+    made = settings.workspace / str(request.node.name).partition("[")[0]
     made.mkdir()
     return made
 

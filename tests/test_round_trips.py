@@ -87,7 +87,7 @@ def written(cells: Cells, header: dict[str, Any], fmt: str) -> str | None:
     """What jupytext writes; None where it does not give that back itself, as ``jupytext --test`` tells."""
     made = []
     for number, (cell_type, source, metadata) in enumerate(cells):
-        of_code = {"outputs": [], "execution_count": None} if cell_type == "code" else {}
+        of_code: dict[str, Any] = {"outputs": [], "execution_count": None} if cell_type == "code" else {}
         values = {"id": f"c{number}", "cell_type": cell_type, "source": source, "metadata": dict(metadata)}
         made.append({**values, **of_code})
     notebook = node({"nbformat": 4, "nbformat_minor": 5, "metadata": header, "cells": made})
