@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 
 from mcp_notebook.files.lines import line_changes, lines_of, visible
 from mcp_notebook.render import output_text, shortened
-from mcp_notebook.workflow.changes import CellChange, Changes, Operation
+from mcp_notebook.workflow.changes import CellChange, Changes, Operation, output_kind
 
 NO_CHANGES = "No cell differs."
 MOST_CHARS = 2000
@@ -200,13 +200,7 @@ def _shown(output: NotebookNode) -> str:
 
 
 def _kind(output: NotebookNode) -> str:
-    """Such as ``stdout``, ``image/png``, ``ValueError``."""
-    if output["output_type"] == "stream":
-        return str(output["name"])
-    if output["output_type"] == "error":
-        return _value(output["ename"])
-    mimes = [mime for mime in output.get("data", {}) if mime != "text/plain"]
-    return _value(", ".join(mimes) or "text/plain")
+    return _value(output_kind(output))
 
 
 def _is_long(text: str) -> bool:
