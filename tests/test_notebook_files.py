@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def place(settings: Settings, request: pytest.FixtureRequest) -> Path:
     """A directory of the workspace for one test."""
-    made = settings.workspace / request.node.name.partition("[")[0]
+    made = settings.workspace / str(request.node.name).partition("[")[0]
     made.mkdir()
     return made
 
@@ -192,6 +192,21 @@ async def test_a_session_takes_an_edit_of_its_file_in(client: Client, place: Pat
     both = (place / "a.py").read_text()
     assert "y = 'session'" in both
     assert "y = 'file'" in both
+
+
+async def test_what_conflicts_on_saving_is_shown_by_cell(client: Client, place: Path) -> None:
+    """Both versions stay, and the answer shows what differs between them."""
+    saved(place, code("a", "x = 1\ny = 2"), code("b", "z = 3"))
+    await structured(client, "open_session", notebook=f"{place.name}/a.py")
+    await call(client, "edit_cell", cell_id="a", source="x = 'session'\ny = 2")
+    (place / "a.py").write_text((place / "a.py").read_text().replace("x = 1", "x = 'disk'").replace("z = 3", "z = 4"))
+    said = await call(client, "save_notebook")
+    assert "merged by cell (edited there: b)" in said
+    assert "Cell a was changed here and on disk: yours stays, the disk's follows as cell" in said
+    assert "-x = 'session'\n+x = 'disk'\n y = 2" in said
+    both = (place / "a.py").read_text()
+    assert "x = 'session'\ny = 2\n\n# %% tags=[\"conflict-on-disk\"]\nx = 'disk'\ny = 2\n" in both
+    assert "z = 4" in both
 
 
 async def test_another_agents_session_is_left_to_it(client: Client, sessions: Sessions, place: Path) -> None:

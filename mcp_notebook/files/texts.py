@@ -8,7 +8,7 @@ import copy
 import functools
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -154,16 +154,28 @@ def with_source(old: str, fmt: str, path: Path, position: int, was: str, source:
     if _composed(before, before, fmt, old, path, {}) != old:
         return None
     spacing: dict[int, int] = {}
-    for place in (position - 1, position):
-        if 0 <= place < len(before.cells) - 1:
-            known = before.cells[place].metadata.get("lines_to_next_cell")
-            counts = (known,) if known is not None else (1, 2, 0)
-            fitting = [n for n in counts if _composed(before, before, fmt, old, path, spacing | {place: n}) == old]
-            spacing |= {place: fitting[0]} if fitting else {}
+    for place in _spaced_by(before.cells, position):
+        known = before.cells[place].metadata.get("lines_to_next_cell")
+        counts = (known,) if known is not None else (1, 2, 0)
+        for count in counts:
+            if _composed(before, before, fmt, old, path, spacing | {place: count}) == old:
+                spacing[place] = count
+                break
     after = copy.copy(before)
     after.cells = [copy.copy(cell) for cell in before.cells]
     after.cells[position].source = source
     return _composed(after, before, fmt, old, path, spacing)
+
+
+def _spaced_by(cells: Sequence[NotebookNode], position: int) -> Iterator[int]:
+    """The cells behind which the empty lines may follow from what the one at ``position`` says."""
+    if position < len(cells) - 1:
+        yield position
+    for place in range(position - 1, -1, -1):
+        yield place
+        lines = cells[place].source.split("\n") if cells[place].cell_type == "code" else ()
+        if any(line.strip() and not line.startswith("#") for line in lines):
+            return
 
 
 def differing(notebook: NotebookNode, text: str, fmt: str, path: Path) -> list[str]:

@@ -12,12 +12,12 @@ from pydantic import Field
 from mcp_notebook import files, rules
 from mcp_notebook.errors import FileRefused
 from mcp_notebook.files.editing import Edited, edit
+from mcp_notebook.files.lines import line_changes
 from mcp_notebook.notebook import revision
 from mcp_notebook.render import shortened
 from mcp_notebook.tools.tool import Call, SessionHandle
 from mcp_notebook.tools.waiting import with_progress
 from mcp_notebook.tools.workspace import session_with, workspace_of
-from mcp_notebook.workflow.diff_text import line_changes
 
 DIFF_CHARS = 4000
 _locks: WeakValueDictionary[Path, anyio.Lock] = WeakValueDictionary()

@@ -1,14 +1,15 @@
 """What changed between two notebooks, cell by cell.
 
 Pure. A cell is known by its id, and by its source where the ids say nothing; what differs within one is nbdime's to
-tell (https://nbdime.readthedocs.io/en/latest/diffing.html). Sources are kept from its line by line comparison, which
-takes 7 s for two of 1,000 lines, and long outputs and images are compared by their digests.
+tell (https://nbdime.readthedocs.io/en/latest/diffing.html). Sources, outputs and values of metadata are kept from its
+comparison of texts, which takes 7 s for two of 1,000 lines: they are alike or not.
 """
 
 import bisect
 import copy
 import hashlib
 import json
+import operator
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,10 +22,7 @@ from mcp_notebook.files.ipynb import node
 from mcp_notebook.files.merge import recognise
 from mcp_notebook.workflow.stripping import NBSTRIPOUTS_KEYS, OUR_KEYS
 
-MOST_CHARS = 2000
-"""Of an output, or of one value of metadata, that is compared as it is."""
-MOST_LINES = 40
-MOST_OUTPUTS = 50
+MOST_OUTPUTS = 100
 """Of a cell: nbdime compares each with each."""
 _PASSED_OVER = frozenset(
     key.removeprefix("cell.metadata.") for key in (*NBSTRIPOUTS_KEYS, *OUR_KEYS) if key.startswith("cell.")
@@ -138,47 +136,47 @@ def _steps(old: NotebookNode, new: NotebookNode, *, outputs: bool) -> tuple[Oper
     return tuple(diff(here, there, path="/cells/*", config=config))
 
 
+def output_kind(output: Mapping[str, Any]) -> str:
+    """Such as ``stdout``, ``image/png``, ``ValueError``."""
+    if output["output_type"] == "stream":
+        return str(output["name"])
+    if output["output_type"] == "error":
+        return str(output["ename"])
+    mimes = [mime for mime in output.get("data", {}) if mime != "text/plain"]
+    return ", ".join(mimes) or "text/plain"
+
+
 def _comparable(cell: NotebookNode, *, outputs: bool) -> NotebookNode:
-    """What of the cell is compared, none of it long but the source."""
-    metadata = {key: _short(value) for key, value in cell["metadata"].items() if key not in _PASSED_OVER}
+    """What of the cell is compared; bytes stand for what is compared as a whole."""
+    metadata = {key: _whole(value) for key, value in cell["metadata"].items() if key not in _PASSED_OVER}
     values: dict[str, Any] = {"cell_type": cell["cell_type"], "source": cell["source"], "metadata": metadata}
     if outputs:
         shown = [_output(output) for output in cell.get("outputs") or []]
         is_much = len(shown) > MOST_OUTPUTS
-        values |= {"outputs": [], "many_outputs": _short(json.dumps(shown))} if is_much else {"outputs": shown}
+        values |= {"outputs": [], "many_outputs": b"".join(shown)} if is_much else {"outputs": shown}
     if cell.get("attachments"):
-        values["attachments"] = {
-            name: {mime: _short(value) for mime, value in bundle.items()}
-            for name, bundle in cell["attachments"].items()
-        }
+        values["attachments"] = {name: _whole(bundle) for name, bundle in cell["attachments"].items()}
     return node(values)
 
 
-def _output(output: NotebookNode) -> dict[str, Any]:
+def _output(output: NotebookNode) -> bytes:
+    """Its kind, and a digest of what it shows; of a failure without the traceback."""
     match output["output_type"]:
         case "stream":
-            return {"output_type": "stream", "name": output["name"], "text": _short(_joined(output["text"]))}
+            shown: Any = _joined(output["text"])
         case "error":
-            return {
-                "output_type": "error",
-                "ename": output["ename"],
-                "evalue": _short(output["evalue"]),
-                "traceback": [],
-            }
-    data = {mime: _short(_joined(value)) for mime, value in output.get("data", {}).items()}
-    return {"output_type": output["output_type"], "data": data, "metadata": {}}
+            shown = output["evalue"]
+        case _:
+            shown = {mime: _joined(value) for mime, value in output.get("data", {}).items()}
+    return f"{output_kind(output)}\0".encode(errors="replace") + _whole(shown)
 
 
 def _joined(value: Any) -> Any:
     return "".join(value) if isinstance(value, list) and all(isinstance(line, str) for line in value) else value
 
 
-def _short(value: Any) -> Any:
-    """The value, or what tells a long one from another."""
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    if len(text) <= MOST_CHARS and text.count("\n") <= MOST_LINES:
-        return value
-    return f"{len(text)} {hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+def _whole(value: Any) -> bytes:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
 
 
 def _metadata(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[tuple[str, Any, Any], ...]:
@@ -203,8 +201,9 @@ def _of_the_notebook(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _nbdime() -> tuple[Any, Any]:
-    """nbdime's diff, and its rules for notebooks with sources as one value."""
+    """nbdime's diff, and rules by which it compares nothing character by character."""
     try:
+        from nbdime.diff_format import op_replace
         from nbdime.diffing.config import DiffConfig
         from nbdime.diffing.generic import diff
         from nbdime.diffing.notebooks import notebook_differs, notebook_predicates
@@ -212,5 +211,17 @@ def _nbdime() -> tuple[Any, Any]:
         raise GitFailed(
             f"nbdime, which compares notebooks, is not installed: {sys.executable} -m pip install 'mcp-notebook[git]'"
         ) from exc
+
+    def of_outputs(old: bytes, new: bytes, **_: Any) -> list[Any]:
+        return [] if old == new else [op_replace("output", new)]
+
+    differs, predicates = notebook_differs.copy(), notebook_predicates.copy()
+    differs["/cells/*/outputs/*"] = of_outputs
+    differs["/cells/*/attachments"] = diff
+    predicates["/cells/*/outputs"] = [_is_of_one_kind, operator.eq]
     whole = dict.fromkeys(("/cells/*/cell_type", "/cells/*/source"), True)
-    return diff, DiffConfig(predicates=notebook_predicates, differs=notebook_differs, atomic_paths=whole)
+    return diff, DiffConfig(predicates=predicates, differs=differs, atomic_paths=whole)
+
+
+def _is_of_one_kind(one: bytes, other: bytes) -> bool:
+    return one.partition(b"\0")[0] == other.partition(b"\0")[0]

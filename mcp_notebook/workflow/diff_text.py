@@ -5,25 +5,24 @@ lines as in every diff. Images and long outputs are said to have changed. What n
 characters and marks that turn the direction of a line round, is written out.
 """
 
-import difflib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nbformat import NotebookNode
 
+from mcp_notebook.files.lines import line_changes, lines_of, visible
 from mcp_notebook.render import output_text, shortened
-from mcp_notebook.workflow.changes import MOST_CHARS, MOST_LINES, CellChange, Changes, Operation
+from mcp_notebook.workflow.changes import CellChange, Changes, Operation, output_kind
 
 NO_CHANGES = "No cell differs."
+MOST_CHARS = 2000
+"""Of an output that is shown; of a longer one only that it changed."""
+MOST_LINES = 40
 _VALUE_CHARS = 120
-_LINE_PAIRS = 20_000_000
-"""Comparing so many pairs of lines takes about a second."""
 _LEAST_CHARS = 400
 """Of a cell, however many there are: below that only its name is shown."""
 _ORDER = ("cell_type", "source", "metadata", "attachments", "outputs", "many_outputs")
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
 def diff_text(changes: Changes, chars: int | None = None, size: int | None = None) -> tuple[str, list[CellChange]]:
@@ -48,14 +47,6 @@ def summary(changes: Changes) -> str:
     if not said:
         return "Only the notebook's metadata differs." if changes.metadata else NO_CHANGES
     return f"Cells: {said}."
-
-
-def line_changes(old: str, new: str) -> list[str]:
-    """From one text to the other, as a unified diff without its heading."""
-    before, after = _lines(old), _lines(new)
-    if len(before) * len(after) > _LINE_PAIRS:
-        return [f"(changed: {len(before):,} lines are now {len(after):,}, too many to compare)"]
-    return [_visible(line) for line in list(difflib.unified_diff(before, after, lineterm=""))[2:]]
 
 
 def _within(
@@ -114,7 +105,7 @@ def _outputs_named(cell: NotebookNode) -> str:
 
 
 def _all(cell: NotebookNode, sign: str) -> list[str]:
-    return [f"{sign}{_visible(line)}" for line in _lines(cell["source"])]
+    return [f"{sign}{visible(line)}" for line in lines_of(cell["source"])]
 
 
 def _step(step: Operation, old: NotebookNode, new: NotebookNode) -> Iterator[str]:
@@ -198,7 +189,7 @@ def _output(output: NotebookNode, sign: str) -> Iterable[str]:
     text = _shown(output)
     if _is_long(text):
         return [f"{sign}({_kind(output)}, {len(text):,} characters)"]
-    return [f"{sign}{_visible(line)}" for line in text.splitlines()] or [f"{sign}({_kind(output)})"]
+    return [f"{sign}{visible(line)}" for line in text.splitlines()] or [f"{sign}({_kind(output)})"]
 
 
 def _shown(output: NotebookNode) -> str:
@@ -209,13 +200,7 @@ def _shown(output: NotebookNode) -> str:
 
 
 def _kind(output: NotebookNode) -> str:
-    """Such as ``stdout``, ``image/png``, ``ValueError``."""
-    if output["output_type"] == "stream":
-        return str(output["name"])
-    if output["output_type"] == "error":
-        return _value(output["ename"])
-    mimes = [mime for mime in output.get("data", {}) if mime != "text/plain"]
-    return _value(", ".join(mimes) or "text/plain")
+    return _value(output_kind(output))
 
 
 def _is_long(text: str) -> bool:
@@ -223,13 +208,4 @@ def _is_long(text: str) -> bool:
 
 
 def _value(text: str) -> str:
-    return _visible(text if len(text) <= _VALUE_CHARS else f"{text[:_VALUE_CHARS]}...")
-
-
-def _lines(text: str) -> list[str]:
-    """Whatever else may end a line is shown in it."""
-    return text.split("\n") if text else []
-
-
-def _visible(line: str) -> str:
-    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), line)
+    return visible(text if len(text) <= _VALUE_CHARS else f"{text[:_VALUE_CHARS]}...")

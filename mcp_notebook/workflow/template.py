@@ -74,7 +74,7 @@ def _markdown(source: str) -> NotebookNode:
 
 
 def _code(source: str, **metadata: Any) -> NotebookNode:
-    of_code = {"outputs": [], "execution_count": None}
+    of_code: dict[str, Any] = {"outputs": [], "execution_count": None}
     return node({"cell_type": "code", "source": source, "metadata": metadata, **of_code})
 
 

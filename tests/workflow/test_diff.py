@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -192,3 +193,11 @@ async def test_paths_outside_the_workspace_are_refused(work: Work) -> None:
     (work.path.parent / "o.ipynb").write_text(ipynb("x = 1"))
     with pytest.raises(FileRefused, match="neither a revision"):
         await text(work, against="../o.ipynb")
+
+
+async def test_without_nbdime_the_command_that_installs_it_is_told(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a line; it is asked for only where something differs."""
+    work.write("notebooks/a.py", (work.path / "notebooks/a.py").read_text().replace("y = 2", "y = 22"))
+    monkeypatch.setitem(sys.modules, "nbdime.diffing.config", None)
+    with pytest.raises(GitFailed, match=r"not installed: .*python.* -m pip install 'mcp-notebook\[git\]'"):
+        await diff(work)
