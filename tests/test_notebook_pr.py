@@ -132,7 +132,8 @@ async def test_outputs_with_a_secret_are_not_published(
 
 
 async def test_what_cannot_be_proposed_is_refused(agent: Client, forge: Site) -> None:
-    """With what to do; no pull request is there."""
+    """With what to do; no pull request is there, and nothing was published for one."""
+    forge.work.write("executions/health-1.ipynb", executed_copy(forge.work.path / "notebooks/health.ipynb"))
     for changed, says in (
         ({"branch": "missing"}, "origin has no branch missing. No pull request was opened. Push it (git push), or"),
         ({"base": "missing"}, "origin has no branch missing. No pull request was opened. Push it (git push), or name"),
@@ -147,6 +148,7 @@ async def test_what_cannot_be_proposed_is_refused(agent: Client, forge: Site) ->
     forge.work.git("remote", "remove", "origin")
     assert "git remote add origin URL" in await refused(agent, "notebook_pr", **PROPOSAL)
     assert forge.project.pulls == []
+    assert forge.project.commit(f"reports/{BRANCH}") is None
 
 
 async def test_without_a_token_it_says_where_one_is_set(

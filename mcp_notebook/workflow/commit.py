@@ -96,7 +96,10 @@ async def commit(wanted: Wanted, *, environment: Mapping[str, str], find_secrets
         done = await (work.here() if is_here else work.elsewhere())
         notes = tuple(f"{name} was left out: git ignores it." for name in ignored)
         done = replace(done, notes=(*notes, *done.notes))
-        return await _pushed(repository, done, remote, tuple(names)) if wanted.push else done
+        try:
+            return await _pushed(repository, done, remote, tuple(names)) if wanted.push else done
+        except GitFailed as exc:
+            return replace(done, remote=remote, notes=(*done.notes, f"It is not known to have been pushed: {exc}"))
 
 
 @dataclass(frozen=True)
@@ -156,8 +159,8 @@ class _Work:
                 await earlier.refuse_to_revert(self.repository, self.branch, wanted, before)
                 await earlier.remember(self.repository, self.branch, wanted)
                 done = await self._commit(place, wanted)
-                made = await entries.in_tree(self.repository.git, str(done.commit), tuple(self.names))
-                with suppress(CommitRefused):  # it is made
+                with suppress(GitFailed):  # it is made
+                    made = await entries.in_tree(self.repository.git, str(done.commit), tuple(self.names))
                     await earlier.remember(self.repository, self.branch, made)  # a hook may have changed them
                 return done
         if is_new and not track:
@@ -202,23 +205,27 @@ class _Work:
         if commit is None or commit == place.before:
             raise CommitRefused(f"git, or a hook of it, refused the commit. {NOTHING_DONE} It says: {failure}")
         shown = ("diff-tree", "--no-commit-id", "--name-only", "-r", "-z", "--root", commit)
-        changed = await place.git.text(*shown)
-        return Committed(self.repository.top, self.branch, commit, tuple(filter(None, changed.split("\0"))))
+        changed = await place.git.maybe(*shown) or ""
+        files = tuple(filter(None, changed.split("\0"))) or tuple(self.names)
+        return Committed(self.repository.top, self.branch, commit, files)
 
     async def _after(self, place: Place, done: Committed, mine: Entries) -> tuple[str, ...]:
         """Where a hook has changed what was committed, the user's index follows it."""
         real = self.repository.git
-        now = await entries.in_tree(real, str(done.commit), done.files)
-        staged = await entries.in_index(real, done.files)
-        before = await entries.in_tree(real, place.before, done.files) if place.before else dict.fromkeys(done.files)
-        behind = {
-            name: now[name]
-            for name in done.files
-            if staged[name] != now[name] and (name in mine or entries.is_untouched(staged[name], before[name]))
-        }
+        names = done.files
+        behind: Entries = {}
         try:
+            now, staged = await entries.in_tree(real, str(done.commit), names), await entries.in_index(real, names)
+            before = await entries.in_tree(real, place.before, names) if place.before else dict.fromkeys(names)
+            behind = {
+                name: now[name]
+                for name in names
+                if staged[name] != now[name] and (name in mine or entries.is_untouched(staged[name], before[name]))
+            }
             await entries.put(real, behind)
         except GitFailed as exc:
+            if not behind:
+                return (f"What a hook may have changed in it could not be looked at: {exc}",)
             return (f"{exc} Until then git shows {', '.join(behind)} as staged: git reset -- {' '.join(behind)}",)
         return ()
 

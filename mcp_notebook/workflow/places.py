@@ -22,8 +22,6 @@ from mcp_notebook.workflow.repository import NOTHING_DONE, Repository
 
 ROOM = "mcp-notebook"
 """The directory below git's own in which we keep what lives for the time of a commit."""
-
-
 OTHERS_S = 180.0
 """So long another commit of ours, with its push, is waited for."""
 _LOOKS_EVERY_S = 0.1
@@ -96,7 +94,7 @@ async def elsewhere(repository: Repository, branch: str, *, begin: str, track: b
             await _fill(git, repository, own / "index", before)
             yield Place(git, branch, before)
         finally:
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True), contextlib.suppress(GitFailed):  # the next commit clears up
                 await repository.git.run("worktree", "remove", "--force", "--force", str(tree))
                 if is_new and await _has_nothing_new(repository, branch, begin):
                     await repository.git.run("branch", "--delete", "--force", branch)

@@ -92,9 +92,10 @@ async def propose(wanted: Proposal, directory: Path, means: Means) -> Proposed:
     ) as forge:
         home = await forge.home()
         wanted = replace(wanted, base=wanted.base or home.default_branch)
-        draft = _Draft(wanted, means, repository, remote, forge, home)
-        body, notebooks, notes = await draft.body()
-        opened = await forge.open(Draft(wanted.branch, str(wanted.base), wanted.title, body))
+        draft = Draft(wanted.branch, str(wanted.base), wanted.title)
+        draft.check()  # before anything is published for it
+        body, notebooks, notes = await _Draft(wanted, means, repository, remote, forge, home).body()
+        opened = await forge.open(replace(draft, body=body))
         return Proposed(opened, notebooks, *await _said(forge, opened), notes)
 
 
