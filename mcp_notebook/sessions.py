@@ -303,7 +303,8 @@ class Sessions:
             await session.start()
         except BaseException:
             self._forget(session)
-            await session.end()
+            with anyio.CancelScope(shield=True):
+                await session.end()
             raise
         for note in self._unreadable.notes(connection.user):
             session.say(note)
