@@ -15,6 +15,7 @@ from mcp import Client
 from mcp_types import TextContent
 from nbformat import NotebookNode
 
+from mcp_notebook.batch.performing import FAILED_KEPT
 from mcp_notebook.sessions import Sessions
 from mcp_notebook.settings import Settings
 from tests.live import begun, soon
@@ -253,8 +254,9 @@ async def test_a_cancelled_call_ends_its_run(tools: Tools, client: Client, sessi
     assert statuses(tools.copy(answer)) == ["failed", "pending"]
 
 
-async def test_a_sweep_gives_a_table(tools: Tools) -> None:
-    """A row for each set with parameters, status and scraps; one that fails does not end the others."""
+async def test_a_sweep_gives_a_table(tools: Tools, sessions: Sessions) -> None:
+    """A row for each set with parameters, status and scraps; one that fails does not end the others. No kernel stays."""
+    before = sessions.all()
     answer = await tools.call(
         "notebook_execute",
         path=tools.write(
@@ -262,6 +264,7 @@ async def test_a_sweep_gives_a_table(tools: Tools) -> None:
         ),
         parameters=[{"n": 1}, {"n": 0}, {"n": 4}],
     )
+    assert sessions.all() == before
     lines = answer.splitlines()
     assert lines[0].endswith("2 of 3 runs ended well")
     assert lines[1] == "| # | n | status | seconds | half | copy |"
@@ -269,6 +272,19 @@ async def test_a_sweep_gives_a_table(tools: Tools) -> None:
     assert "ZeroDivisionError" in lines[6]
     copies = [line.split(" | ")[-1].rstrip(" |") for line in lines[3:6]]
     assert len({read(tools.workspace / "executions" / name).metadata.papermill.output_path for name in copies}) == 3
+
+
+async def test_the_kernels_of_the_latest_failures_live(tools: Tools, sessions: Sessions) -> None:
+    """Four of them; what is ended can no longer be gone on with."""
+    path = tools.cells("1/0")
+    before = len(sessions.all())
+    first = job_of(await tools.call("notebook_execute", path=path))
+    for _ in range(FAILED_KEPT):
+        latest = job_of(await tools.call("notebook_execute", path=path))
+    assert len(sessions.all()) <= before + FAILED_KEPT
+    assert "nothing to go on with" in await tools.refused("notebook_execute", path=path, resume=first)
+    (tools.workspace / path).write_text("# %%\nprint('mended')\n")
+    assert "ok: 1 cells ran" in await tools.call("notebook_execute", path=path, resume=latest)
 
 
 async def test_runs_that_begin_at_once_have_copies_of_their_own(tools: Tools) -> None:
