@@ -94,9 +94,11 @@ class NotebookRuns:
         """
         old = self.find(job_id, order.connection.user)
         run = _failed_run(old)
+        if old.order.source.path != order.source.path:
+            raise BadRequest(f"{job_id} is a run of {old.order.path}: pass that as path. Nothing was run.")
         old.resumed_by = "another call"
         try:
-            job = Job(order, [await gone_on_with(run, order)], is_sweep=False)
+            job = Job(order, [await gone_on_with(run, old.order, order)], is_sweep=False)
         except BaseException:
             old.resumed_by = None
             raise

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mcp_notebook.batch.checked import GOOD, Checked
 from mcp_notebook.batch.results import Result
 
-SCRAP_CHARS = 2000
+SCRAP_CHARS = 8000
 LISTED = 200
 """Cells of which each is named with what came of it; of more, those that are not good."""
 TOLD = 20

@@ -198,13 +198,34 @@ async def test_a_run_goes_on_with_a_correction_made_in_its_session(tools: Tools)
     assert "nothing" in (tools.workspace / path).read_text()
 
 
+async def test_a_run_is_gone_on_with_again_and_again(tools: Tools) -> None:
+    """With a correction in the session, one in the file, and a cell that was put in between."""
+    path = tools.cells("a = 1", "b = a + nothing", "c = b + less", "print(a, b, c)")
+    failed = await tools.call("notebook_execute", path=path, parameters={"given": 5})
+    handle = re.search(r'session="([^"]+)"', failed)
+    cell = re.search(r"stopped at #2 cell=(\w+)", failed)
+    assert handle is not None
+    assert cell is not None
+    await tools.call("edit_cell", cell_id=cell[1], source="b = a + given", session=handle[1])
+    failed = await tools.call("notebook_execute", path=path, resume=job_of(failed))
+    assert "stopped at #3" in failed
+    file = tools.workspace / path
+    file.write_text(file.read_text().replace("c = b + less", "less = 1\n\n# %%\nc = b + less"))
+    answer = await tools.call("notebook_execute", path=path, resume=job_of(failed))
+    assert " ok: 6 cells ran" in answer
+    copy = tools.copy(answer)
+    assert [cell.source for cell in copy.cells[1:5]] == ["a = 1", "b = a + given", "less = 1", "c = b + less"]
+    assert copy.cells[-1].outputs[0].text == "1 6 7\n"
+    assert "is a run of" in await tools.refused("notebook_execute", path=tools.cells("x = 1"), resume=job_of(failed))
+
+
 async def test_what_ran_must_be_what_is_gone_on_with(tools: Tools) -> None:
     """A changed cell above the failure is named; nothing is run."""
     path = tools.cells("a = 1", "1/0")
     failed = await tools.call("notebook_execute", path=path)
     file = tools.workspace / path
     file.write_text(file.read_text().replace("a = 1", "a = 2"))
-    assert "#0 was changed" in await tools.refused("notebook_execute", path=path, resume=job_of(failed))
+    assert "#0 of the file was changed" in await tools.refused("notebook_execute", path=path, resume=job_of(failed))
     file.write_text(file.read_text().replace("a = 2", "a = 1").replace("1/0", "print(a)"))
     assert " ok: " in await tools.call("notebook_execute", path=path, resume=job_of(failed))
 
