@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 RETRY_S = 0.003
 """How soon a deferred interrupt is tried again."""
-GUARDED = ("ipykernel/iostream.py", "jupyter_client/session.py")
+GUARDED = ("ipykernel/iostream.py", "jupyter_client/session.py", "hermes_runtime/sending.py")
 """Code that an exception would tear, also when it was raised in what that code calls."""
 LOSING = ("/contextlib.py", "IPython/core/formatters.py", "IPython/lib/pretty.py", "traitlets/traitlets.py")
 """Code that turns a ``KeyboardInterrupt`` raised in itself into another exception, or drops it with a generator."""
@@ -73,6 +73,7 @@ class Interrupts:
         self.install()
         before, self.running = self.running, object()
         self.reached = False
+        self.left = None
         return before
 
     def end(self, before: object | None) -> None:

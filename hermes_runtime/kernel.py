@@ -40,6 +40,7 @@ from hermes_runtime.interrupts import Interrupts
 from hermes_runtime.iopub import Outgoing
 from hermes_runtime.names import Names
 from hermes_runtime.ring import Executions, Replay, between, replay
+from hermes_runtime.sending import send_quickly
 from hermes_runtime.streams import ChildOutput, flush_only_what_is_pending, keep_usable, pack_any_text, send_in_pieces
 
 VERSION = 1
@@ -49,6 +50,7 @@ def launch(arguments: list[str]) -> None:
     """Start ipykernel with ``arguments`` (those of ``python -m ipykernel_launcher``) and serve until it ends."""
     if sys.path and sys.path[0] in ("", os.getcwd()):  # noqa: PTH109 - as ipykernel_launcher: no imports from here
         del sys.path[0]
+    lean.yield_to_others()
     with lean.without_debugger():
         from ipykernel import ipkernel
         from ipykernel.kernelapp import IPKernelApp
@@ -226,6 +228,7 @@ class KernelHalf:
     def skip_idle_work(self) -> None:
         self.kernel._execute_sleep = 0
         self.outgoing.wake_once()
+        send_quickly(self.kernel.session)
         for stream in self.streams.values():
             if hasattr(stream, "_flush_pending"):
                 flush_only_what_is_pending(stream)

@@ -47,13 +47,20 @@ def only(token: str) -> Verify:
 
 
 def any_of(*ways: Verify) -> Verify:
-    """Accept what one of them accepts, asked in this order."""
+    """Accept what one of them accepts, asked in this order; one that cannot verify now is in no other's way."""
 
     async def verify(given: str) -> Admission | None:
+        trouble = None
         for way in ways:
-            admission = await way(given)
+            try:
+                admission = await way(given)
+            except CannotVerify as exc:
+                trouble = exc
+                continue
             if admission is not None:
                 return admission
+        if trouble is not None:
+            raise trouble
         return None
 
     return verify

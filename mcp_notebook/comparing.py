@@ -17,7 +17,8 @@ LINE_CHARS = 100
 SHOWN_CHARS = 60
 OURS = "[mcp-notebook]"
 """Begins what the product says in a cell's outputs."""
-_NUMBER = r"\d+(?:[.,]\d+)*(?:e[+-]?\d+)?"
+_NUMBER = r"(?<!\w)(?<!\d[.,])\d++(?:[.,]\d++)*+(?:e[+-]?\d++)?+"
+"""Never tried anew within itself: a million numbers with commas between them are one."""
 PASSED_OVER = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -26,8 +27,8 @@ PASSED_OVER = tuple(
         r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?",
         r"\b1[5-9]\d{8}(?:\.\d+)?\b",
         r"\b\d{1,2}:\d\d(?::\d\d)?(?:\.\d+)?\b",
-        rf"\b{_NUMBER}\s?(?:(?:[kmg]?b|it|rows?|steps?)/s|s/it)\b",
-        rf"\b{_NUMBER}\s?(?:ns|[u\xb5\u03bc]s|ms|s|secs?|seconds?|min|minutes?)\b",
+        rf"{_NUMBER}\s?(?:(?:[kmg]?b|it|rows?|steps?)/s|s/it)\b",
+        rf"{_NUMBER}\s?(?:ns|[u\xb5\u03bc]s|ms|s|secs?|seconds?|min|minutes?)\b",
         r"/tmp/[\w.-]*(?:/[\w.-]+)?",
         r"<ipython-input-[\w-]+>|ipykernel_\d+",
     )

@@ -11,6 +11,7 @@
     ├── StateUnusable         the state directory cannot be written
     ├── LimitReached          a principal or a session has as much as it may have ([limits])
     ├── ListenerRefused       HTTP cannot be served there, or must not
+    │   └── NotReadNow        a secret file cannot be read at this moment: nothing is known about it
     ├── BadSettings           a setting that cannot be used (settings.py)
     ├── ServerFailed          an MCP server that code in a cell calls: its file, its start, its death, its silence
     ├── GitFailed             git is absent, or could not do what it was asked
@@ -69,6 +70,10 @@ class LimitReached(NotebookError):
 
 class ListenerRefused(NotebookError):
     """HTTP cannot be served at this address, or not safely."""
+
+
+class NotReadNow(ListenerRefused):
+    """The machine has no descriptors or memory left, or its disk fails: a file that may be in order was not read."""
 
 
 class ServerFailed(NotebookError):

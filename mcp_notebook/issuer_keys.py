@@ -3,6 +3,7 @@
 The format is https://www.rfc-editor.org/rfc/rfc7517#section-5.
 """
 
+import asyncio
 import json
 import logging
 from pathlib import Path
@@ -23,6 +24,8 @@ USABLE_S = 3600.0
 AGAIN_S = 5.0
 """Between two attempts, whatever tokens name for keys."""
 WITHIN_S = 5.0
+MOMENT_S = 1.0
+"""So long does who finds the keys old wait for newer ones, as some may have been withdrawn, before he uses these."""
 LONGEST_BYTES = 1 << 20
 MOST_KEYS = 50
 
@@ -70,16 +73,29 @@ class KeyUrl:
         self._keys: list[Jwk] = []
         self._fetched_at = self._tried_at = float("-inf")
         self._fetching = anyio.Lock()
+        self._renewing: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str | None) -> list[Jwk]:
-        """A key that is not known may be a new one: then they are fetched. Raises CannotVerify."""
-        if self._age() >= FRESH_S or not _with_id(self._keys, key_id):
-            async with self._fetching:
-                if self._age() >= FRESH_S or not _with_id(self._keys, key_id):  # nobody fetched meanwhile
-                    await self._fetch()
+        """A key that is not known may be a new one: then they are fetched. Old ones are used while newer ones are on
+        their way. Raises CannotVerify."""
+        if not _with_id(self._keys, key_id) or self._age() >= USABLE_S:
+            await self._have(key_id)
+        elif self._age() >= FRESH_S:
+            await self._renew(key_id)
         if self._age() >= USABLE_S:
             raise _unavailable()
         return _with_id(self._keys, key_id)
+
+    async def _have(self, key_id: str | None) -> None:
+        async with self._fetching:
+            if self._age() >= FRESH_S or not _with_id(self._keys, key_id):  # nobody fetched meanwhile
+                await self._fetch()
+
+    async def _renew(self, key_id: str | None) -> None:
+        if self._renewing is None or self._renewing.done():
+            # In nobody's task group: the request that finds the keys old may be over before they are here.
+            self._renewing = asyncio.create_task(self._have(key_id), name=f"keys of {self._url}")
+            await asyncio.wait([self._renewing], timeout=MOMENT_S)
 
     def _age(self) -> float:
         return now() - self._fetched_at
@@ -93,6 +109,8 @@ class KeyUrl:
             self._fetched_at = now()
         except (httpx2.HTTPError, NoKeys, TimeoutError) as exc:
             logger.warning("The keys at %s cannot be had (%s).", self._url, exc or type(exc).__name__)
+        finally:
+            self._tried_at = now()  # who has waited meanwhile does not wait once more
 
     async def _read(self) -> bytes:
         data = bytearray()

@@ -75,6 +75,8 @@ class Ladder:
         except KernelDied:
             await self._ends_within(DEATH_S)
         finally:
+            if not self.execution.finished:  # what it comes to later is its own doing
+                self.has_signalled = False
             self._over = None
             over.set()
 

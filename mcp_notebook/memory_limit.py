@@ -34,6 +34,8 @@ class MemoryLimit:
         self._stop = stop
         self._begun = anyio.Event()
         self._warned = False
+        self._thread = anyio.CapacityLimiter(1)
+        """Its own: memory fills fast, and all others may be busy."""
 
     def begin(self) -> None:
         """A cell begins to run."""
@@ -60,10 +62,7 @@ class MemoryLimit:
 
     async def _look(self, kernel: Kernel, pid: int, limit: int) -> int:
         """What is in use."""
-        pids = family(pid)
-        used = resident_bytes(pids)
-        if used > limit * WARN and len(pids) > 1:
-            used = await anyio.to_thread.run_sync(shared_out_bytes, pids)
+        pids, used = await anyio.to_thread.run_sync(_in_use, pid, limit, limiter=self._thread)
         if used > limit and kernel.exit is None:
             await self._end(kernel, pids, used, limit)
         elif used > limit * WARN:
@@ -94,3 +93,10 @@ class MemoryLimit:
         finally:
             for child in others:
                 child.send_signal(9)
+
+
+def _in_use(pid: int, limit: int) -> tuple[list[int], int]:
+    """The process and its children, and what they have in memory. Blocks: a few files for each of them."""
+    pids = family(pid)
+    used = resident_bytes(pids)
+    return pids, shared_out_bytes(pids) if used > limit * WARN and len(pids) > 1 else used

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mcp_notebook import secret_files
-from mcp_notebook.errors import BadRequest, ListenerRefused, StateUnusable
+from mcp_notebook.errors import BadRequest, ListenerRefused, NotReadNow, StateUnusable
 
 FILE = "tokens.json"
 REMEDY = "remove it, and make the tokens anew with `mcp-notebook token add`."
@@ -70,7 +70,7 @@ def revoke(home: Path, name: str) -> None:
 
 
 def listed(home: Path) -> list[NamedToken]:
-    """Those that there are, by name. Raises ListenerRefused."""
+    """Those that there are, by name. Raises ListenerRefused; NotReadNow where nothing can be told of them."""
     try:
         text = secret_files.read(home / FILE, REMEDY)
     except FileNotFoundError:
@@ -92,28 +92,51 @@ class NamedTokens:
         self._home = home
         self._seen: tuple[int, ...] | None = None
         self._names: dict[str, str] = {}
+        self._told = ""
 
     def name_of(self, token: str) -> str | None:
-        """Whom the token lets in. Blocks, hardly ever for long."""
+        """Whom the token lets in. Blocks, hardly ever for long.
+
+        Raises:
+            NotReadNow: the file has changed and cannot be read at this moment: a token may have been revoked in it.
+        """
         seen = self._stamp()
-        if seen != self._seen:
-            self._names = self._read() if seen is not None else {}
-            self._seen = seen
+        if seen is None or seen != self._seen:
+            self._seen = None
+            self._names, is_sure = ({}, False) if seen is None else self._read()
+            self._seen = seen if is_sure else None
         return self._names.get(_hash(token))
 
     def _stamp(self) -> tuple[int, ...] | None:
+        """Changes with the file; None while there is none, or none that may be looked at."""
         try:
             found = (self._home / FILE).lstat()
-        except OSError:
+        except OSError as exc:
+            if exc.errno in secret_files.PASSING:
+                unread = secret_files.not_read_now(self._home / FILE, exc)
+                self._tell(unread)
+                raise unread from exc
             return None
         return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
-    def _read(self) -> dict[str, str]:
+    def _read(self) -> tuple[dict[str, str], bool]:
+        """The names by hash, and whether they stay so until the file changes: leave to read it comes without that."""
         try:
-            return {each.sha256: each.name for each in listed(self._home)}
+            names = {each.sha256: each.name for each in listed(self._home)}
+        except NotReadNow as exc:
+            self._tell(exc)
+            raise
         except ListenerRefused as exc:
+            self._tell(exc)
+            return {}, not isinstance(exc.__cause__, OSError)
+        self._told = ""
+        return names, True
+
+    def _tell(self, exc: ListenerRefused) -> None:
+        """Once, and not for every request that comes."""
+        if str(exc) != self._told:
             logger.warning("Nobody with a token of his own comes in: %s", exc)
-            return {}
+            self._told = str(exc)
 
 
 @contextlib.contextmanager

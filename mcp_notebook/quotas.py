@@ -10,7 +10,7 @@ from mcp_notebook.limits import Limits
 from mcp_notebook.options import LOCAL
 from mcp_notebook.session import Session
 
-WITHOUT_KERNEL = ("starting", "dead", "shutdown")
+WITHOUT_KERNEL = ("dead", "shutdown")
 
 
 class Quotas:
@@ -51,7 +51,7 @@ class Quotas:
         living = {
             each.handle
             for each in self._sessions.values()
-            if each.principal == principal and each.state not in WITHOUT_KERNEL
+            if each.principal == principal and each.has_had_kernel and each.state not in WITHOUT_KERNEL
         }
         living |= {each for each, whose in self._starting.items() if whose == principal}
         if len(living - {handle}) >= most:

@@ -72,6 +72,8 @@ def run(options: argparse.Namespace, settings: "Settings") -> int:
 
     here = Path.cwd()
     source = read_source(here / options.input.expanduser(), Path(here.anchor))
+    if options.cwd is not None and not options.cwd.is_dir():
+        raise BadRequest(f"--cwd {options.cwd} is no directory: make it, or name another one.")
     output = options.output
     if output not in (None, STDOUT):
         output = here / output.expanduser()

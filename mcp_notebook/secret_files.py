@@ -7,9 +7,14 @@ import secrets
 import stat
 from pathlib import Path
 
-from mcp_notebook.errors import ListenerRefused
+from mcp_notebook.errors import ListenerRefused, NotReadNow
 
 LONGEST_BYTES = 4 << 20
+PASSING = (
+    errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EIO, errno.EAGAIN, errno.EINTR, errno.EBUSY,
+    errno.ESTALE, errno.ETIMEDOUT,
+)  # fmt: skip
+"""Errors that say nothing about the file."""
 HTTP = "Who comes in over HTTP"
 
 
@@ -18,6 +23,7 @@ def read(path: Path, remedy: str, what: str = HTTP) -> str:
 
     Raises:
         FileNotFoundError: there is none.
+        NotReadNow: it cannot be read at this moment.
         ListenerRefused: somebody else may have read or written it, or it cannot be read.
     """
     try:
@@ -25,8 +31,9 @@ def read(path: Path, remedy: str, what: str = HTTP) -> str:
     except FileNotFoundError:
         raise
     except OSError as exc:
-        why = "is a symbolic link" if exc.errno in (errno.ELOOP, errno.EMLINK) else f"cannot be read ({exc.strerror})"
-        raise refused(path, why, remedy, what) from exc
+        if exc.errno in (errno.ELOOP, errno.EMLINK):
+            raise refused(path, "is a symbolic link", remedy, what) from exc
+        raise _unread(path, exc, remedy, what) from exc
     try:
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode):
@@ -38,7 +45,7 @@ def read(path: Path, remedy: str, what: str = HTTP) -> str:
         with os.fdopen(file, "rb", closefd=False) as opened:
             return opened.read(LONGEST_BYTES).decode("utf-8", "replace")
     except OSError as exc:
-        raise refused(path, f"cannot be read ({exc.strerror})", remedy, what) from exc
+        raise _unread(path, exc, remedy, what) from exc
     finally:
         os.close(file)
 
@@ -66,6 +73,20 @@ def replace(path: Path, text: str) -> None:
 def refused(path: Path, why: str, remedy: str, what: str = HTTP) -> ListenerRefused:
     """Why the file cannot be used, and what to do."""
     return ListenerRefused(f"{what} must be your secret, and {path} {why}: {remedy}")
+
+
+def not_read_now(path: Path, exc: OSError) -> NotReadNow:
+    """Nothing is to be done about the file."""
+    return NotReadNow(
+        f"{path} cannot be read now ({exc.strerror}): try again. If that stays so, look for what is used up on this "
+        "machine (open files, memory), or at its disk; the file may be in order."
+    )
+
+
+def _unread(path: Path, exc: OSError, remedy: str, what: str) -> ListenerRefused:
+    if exc.errno in PASSING:
+        return not_read_now(path, exc)
+    return refused(path, f"cannot be read ({exc.strerror})", remedy, what)
 
 
 def _drafted(path: Path, text: str) -> Path:

@@ -84,10 +84,12 @@ class SessionRuns(SessionView):
         comparison = run.comparison if run is not None else None
         try:
             if comparison is not None:
-                comparison.begin(cell_id, await taken(self.notebook.cell(cell_id)["outputs"]))
+                comparison.begin(cell_id, await taken(self.notebook.cell(cell_id).get("outputs", [])))
             cell = self.notebook.cell(cell_id)
         except UnknownCell:
             return None  # deleted since the plan was made
+        if cell["cell_type"] != "code" or (run is not None and run.stopped):
+            return None
         if self._life.why_not:
             return self._not_run(cell_id)
         execution = self._enqueue(cell)

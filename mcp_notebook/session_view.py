@@ -66,6 +66,11 @@ class SessionView:
         return self._life.state
 
     @property
+    def has_had_kernel(self) -> bool:
+        """A session that starts one is given it again; a new one may be refused its first."""
+        return self._life.number > 0
+
+    @property
     def death(self) -> str | None:
         """How the kernel died and what to do, until it is started again."""
         return self._life.death

@@ -135,8 +135,8 @@ class Sessions:
         self, connection: Connection, notebook: NotebookNode, name: str, kernel: str | None, directory: Path
     ) -> Session:
         """A session that executes ``notebook``, its kernel in ``directory``; raises as ``open``."""
-        place = self.workspace_of(connection)
-        return await self._create(connection, Wanted(place, None, name, kernel, notebook, directory))
+        wanted = Wanted(self.workspace_of(connection), None, name, kernel, notebook, directory)
+        return await self._create(connection, wanted)
 
     async def resolve(self, connection: Connection, handle: str | None) -> Session:
         """The session that a call means; without a handle the connection's only one, or a new default.
@@ -259,8 +259,7 @@ class Sessions:
             and (session.state != "shutdown" if name is None else name in (session.name, session.handle))
         ]
         if connection.agent is not None:
-            free.sort(key=lambda session: session.last_used, reverse=True)
-            free = free[:1]
+            free = sorted(free, key=lambda session: session.last_used, reverse=True)[:1]
         if len(free) == 1:
             self._leases.hold(free[0], connection)
             free[0].say(f"Resumed the session {free[0].handle}: its kernel is {free[0].state}.")
@@ -303,7 +302,8 @@ class Sessions:
             await session.start()
         except BaseException:
             self._forget(session)
-            await session.end()
+            with anyio.CancelScope(shield=True):
+                await session.end()
             raise
         for note in self._unreadable.notes(connection.user):
             session.say(note)

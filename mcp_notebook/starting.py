@@ -1,5 +1,6 @@
 """How a session's kernels are started: by the settings, in the environment of the client that uses the session."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from mcp_notebook.errors import KernelError
@@ -44,3 +45,10 @@ def starter(settings: Settings, keeper: Keeper | None, options: SessionOptions) 
 def masking_by(settings: Settings) -> Masking:
     """What is masked before an environment is known."""
     return Masking(settings.mask_patterns, secret=settings.env_withhold, enabled=settings.mask_secrets)
+
+
+def secrets_by(settings: Settings, environment: Mapping[str, str]) -> Masking:
+    """Finds what must be in no commit: always, also where ``mask_secrets`` lets outputs show it."""
+    masking = Masking(settings.mask_patterns, secret=settings.env_withhold)
+    masking.learn(environment)
+    return masking

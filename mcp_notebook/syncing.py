@@ -5,17 +5,70 @@ So this is for the crash of a machine, and no cell waits for it. See docs/decisi
 """
 
 import logging
+import math
 import os
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from mcp_notebook.journal import Compaction, Journal, directory_to_disk, to_disk
 
 SYNC_AFTER_S = 0.5
-"""At most so much of the latest is lost when the machine crashes, and the time that the disk takes."""
+"""At most so much of the latest is lost when the machine crashes, and the time that the disk takes.
+
+All journals of a server are synced at the same moments, in one thread.
+"""
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass
+class File:
+    """One that is to be on the disk: its descriptor, which is closed then, and the directory if that must be too."""
+
+    descriptor: int
+    directory: Path | None
+    failed: str | None = None
+
+    def to_disk(self) -> None:
+        """Takes as long as the disk does."""
+        try:
+            to_disk(self.descriptor)
+            if self.directory is not None:
+                directory_to_disk(self.directory)
+        except OSError as exc:
+            logger.warning("A journal is not on the disk: %s", exc)
+            self.failed = exc.strerror
+        finally:
+            os.close(self.descriptor)
+
+
+@dataclass
+class Batch:
+    """Files whose moment is the same."""
+
+    files: list[File] = field(default_factory=list)
+    done: anyio.Event = field(default_factory=anyio.Event)
+
+    async def gather(self) -> None:
+        """Wait for the others, then for the disk; it goes on when the caller is cancelled, as the others depend on it."""
+        with anyio.CancelScope(shield=True):
+            await anyio.lowlevel.checkpoint()
+            _gathering.set(None)
+            try:
+                await anyio.to_thread.run_sync(self._to_disk)
+            finally:
+                self.done.set()
+
+    def _to_disk(self) -> None:
+        for file in self.files:
+            file.to_disk()
+
+
+_gathering: anyio.lowlevel.RunVar[Batch | None] = anyio.lowlevel.RunVar("gathering", default=None)
 
 
 class Syncing:
@@ -38,7 +91,7 @@ class Syncing:
         self._changed.set()
         while self._journal.is_open:
             await self._changed.wait()
-            await anyio.sleep(SYNC_AFTER_S)
+            await anyio.sleep_until(math.floor(anyio.current_time() / SYNC_AFTER_S + 1) * SYNC_AFTER_S)
             self._changed = anyio.Event()
             await self._sync()
             if self._journal.is_open and self._journal.is_bloated:
@@ -62,14 +115,14 @@ class Syncing:
         except OSError as exc:
             self._journal.sync_failed = exc.strerror
             return
-        try:
-            await anyio.to_thread.run_sync(to_disk, descriptor)
-            if not self._is_listed:
-                await anyio.to_thread.run_sync(directory_to_disk, self._journal.path.parent)
-                self._is_listed = True
-            self._journal.sync_failed = None
-        except OSError as exc:
-            logger.warning("A journal is not on the disk: %s", exc)
-            self._journal.sync_failed = exc.strerror
-        finally:
-            os.close(descriptor)
+        file = File(descriptor, None if self._is_listed else self._journal.path.parent)
+        batch = _gathering.get()
+        if batch is not None:
+            batch.files.append(file)
+            await batch.done.wait()
+        else:
+            batch = Batch([file])
+            _gathering.set(batch)
+            await batch.gather()
+        self._is_listed = self._is_listed or file.failed is None
+        self._journal.sync_failed = file.failed

@@ -1,6 +1,7 @@
 """All ways in over HTTP: the user's own token, those of named principals, those of the configured issuer."""
 
-from mcp_notebook.admission import Admission, Verify, any_of, only
+from mcp_notebook.admission import Admission, CannotVerify, Verify, any_of, only
+from mcp_notebook.errors import NotReadNow
 from mcp_notebook.issuer import Issuer
 from mcp_notebook.issuer_keys import keys_of
 from mcp_notebook.named_tokens import NamedTokens
@@ -20,7 +21,10 @@ def named(tokens: NamedTokens) -> Verify:
     """Accept the tokens of named principals."""
 
     async def verify(given: str) -> Admission | None:
-        name = tokens.name_of(given)
+        try:
+            name = tokens.name_of(given)
+        except NotReadNow as exc:
+            raise CannotVerify("The tokens of this server cannot be read now: ask again in a moment.") from exc
         return None if name is None else Admission(name)
 
     return verify

@@ -3,7 +3,7 @@
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -82,10 +82,13 @@ class Published:
         self.body: bytes | None = None
         self.status = 200
         self.asked = 0
+        self.on_asked: Callable[[], object] = lambda: None
+        """Called before it answers, which may be when the test is over."""
 
     def answer(self) -> bytes:
         """The keys, or what stands for them."""
         self.asked += 1
+        self.on_asked()
         return self.body if self.body is not None else json.dumps({"keys": [key.jwk for key in self.keys]}).encode()
 
 

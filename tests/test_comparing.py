@@ -26,6 +26,7 @@ def error(value: str) -> Any:
     return output(output_type="error", ename="ValueError", evalue=value, traceback=[value])
 
 
+MANY = ",".join(map(str, range(1_000_000)))
 ALIKE = {
     "an address": (stream("<object at 0x7f22259a5590>"), stream("<object at 0x7fab0000aaaa>")),
     "a length of time": (stream("took 1.25 s (13 ms each)"), stream("took 0.9 s (9.5 ms each)")),
@@ -42,6 +43,8 @@ ALIKE = {
                                  result(text_plain="a", text_html="<p id=2>a</p>")),
     "one stream in parts": ([stream("a"), stream("b\n")], [stream("ab\n")]),
     "what the product says": (stream(f"{OURS} much memory\nx"), stream("x")),
+    "lengths of time without a space between": (stream("(1.2s,3.4s)"), stream("(9.9s,10s)")),
+    "a million numbers in one line": (stream(MANY), stream(MANY)),
     "nothing": ([], []),
 }  # fmt: skip
 UNLIKE = {

@@ -3,10 +3,12 @@
 import hashlib
 import hmac
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from mcp_notebook.admission import CannotVerify
@@ -17,6 +19,7 @@ from tests.issuing import AUDIENCE, ISSUER, Key, part, publish, published
 
 pytestmark = pytest.mark.anyio
 
+SOON_S = 20.0
 RSA = Key("RS256")
 EC = Key("ES256", "two")
 HEADER = {"alg": "RS256", "kid": "one", "typ": "JWT"}
@@ -192,6 +195,59 @@ async def test_keys_are_fetched_and_kept(monkeypatch: pytest.MonkeyPatch) -> Non
         server.status = 200
         clock += AGAIN_S
         assert await accepting.verify(new.token()) is not None
+
+
+async def test_a_server_that_hangs_is_in_nobodys_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that are old and usable are used meanwhile; the newer ones are there once it answers."""
+    clock, go_on, new = 1000.0, threading.Event(), Key("RS256", "new")
+    monkeypatch.setattr("mcp_notebook.issuer_keys.now", lambda: clock)
+    monkeypatch.setattr("mcp_notebook.issuer_keys.WITHIN_S", 10 * SOON_S)
+    with published(RSA) as server:
+        auth = Auth(issuer=ISSUER, audience=(AUDIENCE,), jwks_url=server.url)
+        accepting = Issuer(auth, keys_of(auth).find)
+        assert await accepting.verify(RSA.token()) is not None
+        server.on_asked = go_on.wait
+        clock += FRESH_S
+        try:
+            with anyio.fail_after(SOON_S):
+                for _ in range(5):
+                    assert await accepting.verify(RSA.token()) is not None
+        finally:
+            server.keys = [new]
+            go_on.set()
+        with anyio.fail_after(SOON_S):
+            assert await accepting.verify(new.token()) is not None
+        assert await accepting.verify(RSA.token()) is None
+        assert server.asked == 2
+
+
+async def test_those_who_wait_for_keys_wait_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a server that hangs: an attempt that took as long as there is between two is not followed by the next."""
+    clock, go_on = 1000.0, threading.Event()
+    monkeypatch.setattr("mcp_notebook.issuer_keys.now", lambda: clock)
+    monkeypatch.setattr("mcp_notebook.issuer_keys.WITHIN_S", 0.5)
+
+    def hang() -> None:
+        nonlocal clock
+        clock += AGAIN_S
+        go_on.wait()
+
+    with published(RSA) as server:
+        server.on_asked = hang
+        auth = Auth(issuer=ISSUER, audience=(AUDIENCE,), jwks_url=server.url)
+        accepting = Issuer(auth, keys_of(auth).find)
+
+        async def refused() -> None:
+            with pytest.raises(CannotVerify):
+                await accepting.verify(RSA.token())
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(4):
+                    tasks.start_soon(refused)
+        finally:
+            go_on.set()
+        assert server.asked == 1
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"x" * (2 << 20), b'{"keys": "x"}', b"\xff"])

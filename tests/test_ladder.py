@@ -166,6 +166,25 @@ async def test_what_nothing_stops_is_told_and_can_be_killed(
         assert status(execution) == "dead"
 
 
+async def test_a_cell_that_ends_well_long_after_is_not_told_as_interrupted(
+    sessions: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had started was signalled as well, and did not care either."""
+    monkeypatch.setattr(ladder, "PATIENCE_S", 0.1)
+    go = tmp_path / "go"
+    waits = f"trap '' INT TERM; echo in; while [ ! -e '{go}' ]; do sleep 0.05; done"
+    ignoring = "import signal, subprocess, time; before = signal.signal(signal.SIGINT, signal.SIG_IGN)"
+    async with opened(sessions) as session:
+        execution = await session.execute_cell(
+            f"{ignoring}\nchild = subprocess.Popen(['bash', '-c', {waits!r}])\n"
+            "while child.poll() is None: time.sleep(0.01)\nsignal.signal(signal.SIGINT, before); 1"
+        )
+        await until_printed(execution, "in")
+        assert "SIGTERM to what it had started" in await soon(session.interrupt())
+        go.touch()
+        assert (await finished(execution)).status == "ok"
+
+
 @pytest.mark.timeout(240)
 async def test_the_rungs_never_hit_the_next_cell(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a pause between the rungs, aimed at the end of a cell behind which another one starts a process."""

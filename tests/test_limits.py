@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from mcp_notebook.errors import LimitReached
@@ -109,6 +110,35 @@ async def test_a_session_that_nobody_uses_is_saved_and_ended(kept: Settings, kee
         await until_ended(sessions, working)
         assert sessions.all() == [held]
         await sessions.end(held)
+
+
+async def test_an_opening_that_is_cancelled_leaves_nothing(kept: Settings, keeper: Keeper) -> None:
+    """No session, and none of its files."""
+    async with Sessions(kept, keeper) as sessions:
+        await sessions.end((await sessions.open(Connection(agent="first"))).session)
+        before = set(kept.home.rglob("*"))
+        with anyio.fail_after(WITHIN_S):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(sessions.open, Connection(agent="hasty"))
+                while not sessions.all():
+                    await sessions.changed()
+                tasks.cancel_scope.cancel()
+        assert sessions.all() == []
+        assert {path for path in kept.home.rglob("*") if path.name != "keeper.log"} <= before
+
+
+async def test_a_kernel_that_is_restarted_keeps_its_place(settings: Settings) -> None:
+    """While it ends and starts, no other session takes it."""
+    async with Sessions(replace(settings, limits=Limits(local_kernels=1))) as sessions:
+        connection = Connection()
+        session = (await sessions.open(connection, name="a")).session
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(session.restart)
+            while session.state != "starting":
+                await anyio.lowlevel.checkpoint()
+            with pytest.raises(LimitReached):
+                await sessions.open(connection, name="b")
+        assert (await ran(session, "1")).status == "ok"
 
 
 async def until_ended(sessions: Sessions, session: Session) -> None:

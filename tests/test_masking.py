@@ -2,11 +2,12 @@
 
 import base64
 import json
+import re
 from urllib.parse import quote
 
 import pytest
 
-from mcp_notebook.masking import Masking, StreamMask
+from mcp_notebook.masking import Masking, StreamMask, forms
 from mcp_notebook.masking.values import is_common, values_of
 
 VALUE = "q7Zp/" + "4vXk2+LmN8&w"
@@ -240,9 +241,58 @@ def test_a_key_in_pieces(cut: int) -> None:
 def test_a_key_without_end_does_not_swallow_what_follows() -> None:
     """The first line that is none of a key ends it."""
     mask = StreamMask(Masking())
-    assert mask.feed(KEY[:40]).startswith("[masked: private key]")
+    assert mask.feed(KEY[:40]) == ""
+    assert mask.feed("MIIEpAIBAAKCAQEA75\n") == "[masked: private key]"
     assert mask.feed("MIIEpAIBAAKCAQEA75\n") == ""
     assert mask.feed("That was all.\nMII\n") == "That was all.\nMII\n"
+
+
+HEADER = "-----BEGIN RSA " + "PRIVATE KEY-----"
+LINE = "MIIEpAIBAAKCAQEA75\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{HEADER}\n3\ndone\naccuracy\n0.97\n",
+        f"{HEADER}\n\nProc-Type: 4,ENCRYPTED\n\ndone\n",
+        f"looked for '{HEADER}' in text\n3\n",
+        f"{HEADER}\n{HEADER}\nepoch\n1\n",
+        f"{HEADER}\nMIIEpAIB",
+        HEADER,
+        f"{HEADER}\n" + "\n" * 9_000 + "3\n",
+    ],
+)
+def test_what_follows_a_header_without_a_key_is_shown(text: str) -> None:
+    """Short lines of letters and digits are what programs print; a key has at least one long one."""
+    assert streamed(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"{HEADER}\n{LINE}{LINE}3\ndone\n", "[masked: private key]3\ndone\n"),
+        (f"{HEADER}\n{LINE}done\n\naccuracy\n", "[masked: private key]done\n\naccuracy\n"),
+        (f"{HEADER}\n{LINE}ab==\n\n-----END KEY-----\n3\n", "[masked: private key]\n3\n"),
+        (
+            f"{HEADER}\nProc-Type: 4,ENCRYPTED\nDEK-Info: X\n\n{LINE}{LINE}no\u00efve\n",
+            "[masked: private key]no\u00efve\n",
+        ),
+        (f"{HEADER}\n{'A' * 1600}\n-----END KEY-----\n3\n", "[masked: private key]\n3\n"),
+        (f"\x1b[1m{HEADER}\x1b[0m\n\x1b[31m{LINE}\x1b[0mab==\nx.\n", "\x1b[1m[masked: private key]\x1b[0mab==\nx.\n"),
+        (f"{KEY}{HEADER}\n3\n{KEY}4\n", f"[masked: private key]\n{HEADER}\n3\n[masked: private key]\n4\n"),
+    ],
+)
+def test_what_follows_a_key_is_shown(text: str, shown: str) -> None:
+    """A short line is the last of a key only where its footer follows."""
+    assert streamed(text) == shown
+
+
+def streamed(text: str) -> str:
+    """What is shown of lines that come one after the other."""
+    mask = StreamMask(Masking())
+    *lines, rest = text.split("\n")
+    return "".join(mask.feed(f"{line}\n") for line in lines) + mask.end(rest)
 
 
 def test_an_endless_line_hides_no_secret_where_it_is_cut() -> None:
@@ -266,6 +316,8 @@ def test_hostile_values_and_texts_are_quick() -> None:
     known.learn({"A_TOKEN": r"(((a+)+)+$[\w{1,9}", "B_TOKEN": "\udc80\udc81 lone surrogates", "URL": "http://[::bad"})
     for text in ("-----BEGIN " + "PRIVATE KEY-----" + "A" * 200_000, "eyJ" * 100_000, "sk-" * 100_000, "://" * 100_000):
         known.text(text + "!")
+    for line in ("-----BEGIN " + "PRIVATE KEY-----Comment:", "Comment:-----BEGIN " + "PRIVATE KEY-----\n"):
+        known.text(line * 60_000)
     deep = "[" * 900 + "]" * 900
     known.learn({"DEEP_KEY": deep})
     assert known.data(json.loads(deep)) == json.loads(deep)
@@ -273,6 +325,14 @@ def test_hostile_values_and_texts_are_quick() -> None:
     known.learn({"HUGE_KEY": huge, "LINES_KEY": "\n".join(huge[at : at + 64] for at in range(0, 3_000, 64))})
     assert known.text(f"x {huge} y {huge[640:704]} z") == "x [masked: HUGE_KEY] y [masked: LINES_KEY] z"
     assert known.text(r"x (((a+)+)+$[\w{1,9} y") == "x [masked: A_TOKEN] y"
+
+
+def test_no_pattern_gives_back_a_long_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """What it has read it does not read again, shorter by one, for as many characters as there are."""
+    re.compile(forms._TOKEN.pattern, re.ASCII | re.DEBUG)
+    shown = capsys.readouterr().out
+    assert "POSSESSIVE_REPEAT 8 2048" in shown
+    assert not re.findall(r"\bM(?:AX|IN)_REPEAT \d+ (?:\d{4,}|MAXREPEAT)", shown)
 
 
 def test_words_are_common_and_passwords_are_not() -> None:

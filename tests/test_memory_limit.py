@@ -1,5 +1,6 @@
 """The memory that a kernel and its children may have: a warning, the end, and nothing while nothing runs."""
 
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +9,13 @@ import anyio
 import psutil
 import pytest
 
+from mcp_notebook.kernels.memory import family
 from mcp_notebook.limits import Limits
 from mcp_notebook.session import Session
 from mcp_notebook.sessions import Sessions
 from mcp_notebook.settings import Settings
 from tests.daemons import wait_until
-from tests.live import finished, opened, over, ran, soon, text_of, until_printed
+from tests.live import WITHIN_S, finished, opened, over, ran, soon, text_of, until_printed
 
 pytestmark = pytest.mark.anyio
 
@@ -64,6 +66,21 @@ async def test_above_the_limit_the_kernel_is_stopped(session: Session) -> None:
     assert str(session.death) == cell.message
     await over(await soon(session.rebuild()))
     assert text_of(await ran(session, "kept")) == "1"
+
+
+async def test_other_sessions_do_not_wait_for_a_look(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of the kernel's processes are read in a thread, and not in that of the event loop."""
+    readers, has_read = set(), threading.Event()
+
+    def reading(pid: int) -> list[int]:
+        readers.add(threading.get_ident())
+        has_read.set()
+        return family(pid)
+
+    monkeypatch.setattr("mcp_notebook.memory_limit.family", reading)
+    assert (await ran(session, "x = 1")).status == "ok"
+    assert await anyio.to_thread.run_sync(has_read.wait, WITHIN_S)
+    assert threading.get_ident() not in readers
 
 
 async def test_children_count_and_end_with_it(session: Session) -> None:

@@ -1,10 +1,14 @@
 """Tokens of named principals: their file, the command, and a running server that notices both."""
 
+import errno
 import json
+import os
 import re
+import resource
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +16,11 @@ import httpx2
 import pytest
 
 from mcp_notebook import named_tokens
-from mcp_notebook.errors import BadRequest, ListenerRefused, StateUnusable
+from mcp_notebook.admission import Admission, CannotVerify, any_of, only
+from mcp_notebook.errors import BadRequest, ListenerRefused, NotReadNow, StateUnusable
 from mcp_notebook.named_tokens import NamedTokens
+from mcp_notebook.options import LOCAL
+from mcp_notebook.verifying import named
 from tests.daemons import User, user
 from tests.listening import MODERN
 
@@ -48,6 +55,81 @@ def test_changes_are_noticed(tmp_path: Path) -> None:
     assert tokens.name_of(bob) is None
     file.symlink_to(tmp_path / "elsewhere")
     assert tokens.name_of(bob) is None
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """No file can be opened, as in a process that has too many open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_read_that_fails_locks_nobody_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is known of the tokens meanwhile, so nobody comes in who may be revoked; then it is as ever."""
+    alice = named_tokens.add(tmp_path, "alice")
+    tokens = NamedTokens(tmp_path)
+    for _ in range(2):
+        with no_descriptors(), pytest.raises(NotReadNow, match=r"Too many open files.: try again") as failed:
+            tokens.name_of(alice)
+        assert "remove" not in str(failed.value)
+    assert len(caplog.messages) == 1
+    assert tokens.name_of(alice) == "alice"
+    with no_descriptors():
+        assert tokens.name_of(alice) == "alice"
+    named_tokens.revoke(tmp_path, "alice")
+    with no_descriptors(), pytest.raises(NotReadNow):
+        tokens.name_of(alice)
+    assert tokens.name_of(alice) is None
+
+
+@pytest.mark.anyio
+async def test_who_is_inside_stays_where_nothing_is_known(tmp_path: Path) -> None:
+    """It is told as such, and other ways to come in go on."""
+    alice = named_tokens.add(tmp_path, "alice")
+    verify = any_of(named(NamedTokens(tmp_path)), only("mine"))
+    with no_descriptors():
+        with pytest.raises(CannotVerify, match="ask again"):
+            await verify(alice)
+        assert await verify("mine") == Admission(LOCAL)
+    assert await verify(alice) == Admission("alice")
+    assert await verify("nobody") is None
+
+
+def test_a_file_that_is_gone_locks_out(tmp_path: Path) -> None:
+    """Also with its directory; once it is back it counts again."""
+    home = tmp_path / "state"
+    alice = named_tokens.add(home, "alice")
+    tokens = NamedTokens(home)
+    assert tokens.name_of(alice) == "alice"
+    home.rename(tmp_path / "elsewhere")
+    assert tokens.name_of(alice) is None
+    home.touch()
+    assert tokens.name_of(alice) is None
+    home.unlink()
+    (tmp_path / "elsewhere").rename(home)
+    assert tokens.name_of(alice) == "alice"
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.ENXIO])
+def test_a_file_that_may_not_be_read_locks_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Until it may: that can change without a change of the file. Here the answer of the system is given, since root
+    may read everything."""
+    alice = named_tokens.add(tmp_path, "alice")
+    tokens = NamedTokens(tmp_path)
+
+    def refuse(path: Path, *_: int) -> int:
+        raise OSError(number, os.strerror(number), path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mcp_notebook.secret_files.os.open", refuse)
+        assert tokens.name_of(alice) is None
+        with pytest.raises(ListenerRefused, match=r"cannot be read .*: remove it"):
+            named_tokens.listed(tmp_path)
+    assert tokens.name_of(alice) == "alice"
 
 
 def test_those_who_change_at_once_do_not_undo_each_other(tmp_path: Path) -> None:

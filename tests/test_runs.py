@@ -4,7 +4,11 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from mcp_notebook import session_runs
+from mcp_notebook.comparing import Taken
 from mcp_notebook.errors import BadRequest, UnknownExecution
+from mcp_notebook.outputs import Output
+from mcp_notebook.runs import taken
 from mcp_notebook.sessions import Sessions
 from tests.live import asking, code, finished, opened, over, ran, soon, text_of, until_printed, write_notebook
 
@@ -108,6 +112,36 @@ async def test_a_cell_deleted_since_the_plan_is_passed_over(sessions: Sessions) 
         session.edit_cell(cell_id=second["id"], edit_mode="delete")
         await over(run)
         assert [job.cell_id for job in run.executions] == [first["id"]]
+
+
+async def test_a_cell_that_became_text_since_the_plan_is_passed_over(sessions: Sessions) -> None:
+    """Also in a rebuild, which compares outputs; the others run."""
+    async with opened(sessions) as session:
+        first = await ran(session, "import time; time.sleep(0.1)")
+        second = await ran(session, "2")
+        third = await ran(session, "3")
+        run = await session.rebuild()
+        session.edit_cell(cell_id=second.cell_id, source="text", edit_mode="replace", cell_type="markdown")
+        await over(run)
+        assert [job.cell_id for job in run.executions] == [first.cell_id, third.cell_id]
+
+
+async def test_a_run_that_is_stopped_while_it_compares_begins_no_more(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a cell gave before may take long to look at."""
+    async with opened(sessions) as session:
+        await ran(session, "1")
+
+        async def looked_at(outputs: list[Output]) -> Taken:
+            await session.stop_running()
+            return await taken(outputs)
+
+        monkeypatch.setattr(session_runs, "taken", looked_at)
+        run = await session.rebuild()
+        await over(run)
+        assert run.executions == []
+        assert "stopped" in run.summary()
 
 
 async def test_there_is_no_plan_for_other_actions(sessions: Sessions) -> None:

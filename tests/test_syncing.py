@@ -109,3 +109,19 @@ async def test_a_disk_that_fails_is_told(tmp_path: Path, disk: Disk) -> None:
     assert told == [None, os.strerror(5), None, None]
     assert ledger.failed is None
     assert read(tmp_path / JOURNAL).entries["lineage"] == 3
+
+
+async def test_all_journals_are_synced_by_one_thread_at_a_time(tmp_path: Path, disk: Disk) -> None:
+    """Those that have changed, also when who waits for it is cancelled meanwhile."""
+    kept = [Journal(tmp_path / f"{number}.jsonl") for number in range(20)]
+    keeping = [Syncing(each) for each in kept]
+    inodes = {each.path.stat().st_ino for each in kept}
+    async with anyio.create_task_group() as tasks:
+        for each in keeping:
+            tasks.start_soon(each.work)
+        await disk.waited()
+        tasks.cancel_scope.cancel()
+    assert {inode for inode, _ in disk.asked} == inodes
+    assert len({thread for _, thread in disk.asked}) == 1
+    for each in kept:
+        each.close()

@@ -110,7 +110,9 @@ async def _until_told(run: Callable[[], Any]) -> Outcome:
     async with anyio.create_task_group() as tasks:
 
         async def listen() -> None:
-            with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
+            # under nohup a hang-up is ignored
+            heard = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) != signal.SIG_IGN]
+            with anyio.open_signal_receiver(*heard) as signals:
                 async for _ in signals:
                     if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
                         tasks.cancel_scope.cancel()

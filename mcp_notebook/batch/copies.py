@@ -23,6 +23,8 @@ from mcp_notebook.files import disk, ipynb
 
 SAVE_EVERY_S = 0.4
 """With the time that a write takes this stays below a second."""
+SAVE_ELSEWHERE_EVERY_S = 5.0
+"""Where a write is a request to some service."""
 MOST_OF_THE_TIME = 0.5
 """Spent on writing: a file that takes long to write is written less often."""
 IDLE = "iopub.status.idle"
@@ -115,7 +117,7 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
             raise failed
 
     async def _keep_saved(self) -> None:
-        pause = SAVE_EVERY_S
+        every = pause = SAVE_EVERY_S if isinstance(self.output_path, Path) else SAVE_ELSEWHERE_EVERY_S
         while True:
             await anyio.sleep(pause)
             if self.pbar:
@@ -125,7 +127,7 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
                 began = anyio.current_time()
                 await self.write_now()
                 took = anyio.current_time() - began
-                pause = max(SAVE_EVERY_S, took / MOST_OF_THE_TIME - took)
+                pause = max(every, took / MOST_OF_THE_TIME - took)
 
     async def write_now(self) -> None:
         """Write it in a worker thread; a failure is kept in ``failed``."""
@@ -134,6 +136,8 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
             await anyio.to_thread.run_sync(self.write, _snapshot(self.nb))
         except SaveFailed as exc:
             self._is_dirty, self.failed = True, exc
+        except Exception as exc:  # whatever papermill's handlers for other places raise
+            self._is_dirty, self.failed = True, SaveFailed(f"{self.output_path} could not be written: {exc}")
 
     def write(self, notebook: NotebookNode) -> None:
         """Write ``notebook`` as the copy. Raises SaveFailed; what was there before is still there then."""

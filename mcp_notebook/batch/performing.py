@@ -69,7 +69,7 @@ class NotebookRuns:
         user = job.order.connection.user
         self._requests(job).keep(request_id, arguments, job)
         mine = [each for each in self._jobs.values() if each.order.connection.user == user and each.finished]
-        for old in mine[: len(mine) - REMEMBERED + 1]:
+        for old in mine[: max(0, len(mine) - REMEMBERED + 1)]:
             if all(run.session is None for run in old.runs):
                 del self._jobs[old.id]
         self._jobs[job.id] = job
@@ -81,8 +81,8 @@ class NotebookRuns:
         job = self._jobs.get(job_id)
         if job is None or job.order.connection.user != user:
             raise UnknownExecution(
-                f"No run {job_id}: pass an id that notebook_execute returned. Runs are known for as long as the server"
-                " runs; their copies are in executions/."
+                f"No run {job_id}: pass an id that notebook_execute returned. The latest {REMEMBERED} are known, and"
+                " after the server's end those that had not ended well; the copies of all are in executions/."
             )
         return job
 
@@ -94,13 +94,15 @@ class NotebookRuns:
         """
         old = self.find(job_id, order.connection.user)
         run = _failed_run(old)
+        if old.order.source.path != order.source.path:
+            raise BadRequest(f"{job_id} is a run of {old.order.path}: pass that as path. Nothing was run.")
         old.resumed_by = "another call"
         try:
-            job = Job(order, [await gone_on_with(run, order)], is_sweep=False)
+            job = Job(order, [await gone_on_with(run, old.order, order)], is_sweep=False)
         except BaseException:
             old.resumed_by = None
             raise
-        old.resumed_by, run.session = job.id, None
+        old.resumed_by, run.session, run.copy = job.id, None, None
         remember(self._home, old)
         return job
 
@@ -139,8 +141,8 @@ class NotebookRuns:
         if session is None:
             await anyio.to_thread.run_sync(_take_back, run)
             return
-        if run.result is None or run.is_good or run.result.failure is None:
-            run.session = None
+        if job.is_sweep or run.result is None or run.is_good or run.result.failure is None:
+            run.session = run.copy = None
             await self._sessions.end(session)
         else:
             await self._end_old_failures(job.order.connection.user)
@@ -205,7 +207,7 @@ class NotebookRuns:
             if run.session is not None
         ]
         for run in kept[: max(0, len(kept) - FAILED_KEPT + 1)]:
-            session, run.session = run.session, None
+            session, run.session, run.copy = run.session, None, None
             if session is not None:
                 await self._sessions.end(session)
         for job in list(self._jobs.values()):

@@ -24,7 +24,6 @@ from mcp_notebook.notebook import Notebook
 from mcp_notebook.rules import kernel_of, language_of
 
 PYTHON = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-INJECTED = "injected-parameters"
 OF_THE_FILE = ("jupytext", "mcp_notebook")
 """Metadata that pairs the notebook's own files: its executed copies are nobody's pair."""
 _KINDS: dict[str, tuple[type, ...]] = {

@@ -50,11 +50,11 @@ class Rules:
             return False
         return self.skip_cells_with_tag not in cell["metadata"].get("tags", [])
 
-    def forgive(self, cell: NotebookNode) -> bool:
-        """Whether the run goes on after the error that the cell has ended with."""
+    def forgive(self, cell: NotebookNode, outputs: Sequence[NotebookNode]) -> bool:
+        """Whether the run goes on after the error that is the last of the cell's outputs."""
         if self.force_raise_errors:
             return False
-        names = [output["ename"] for output in cell["outputs"] if output["output_type"] == "error"]
+        names = [output["ename"] for output in outputs if output["output_type"] == "error"]
         allowed = self.allow_errors or bool(names and names[-1] in self.allow_error_names)
         return allowed or "raises-exception" in cell["metadata"].get("tags", [])
 
@@ -122,7 +122,7 @@ async def _run(session: Session, copy: "ExecutedCopy", cell: NotebookNode, index
         raise
     if not in_time:
         return Outcome("timeout", index, f"It ran longer than {rules.timeout_s:g} s and was interrupted.")
-    if execution.status == "ok" or (execution.status == "error" and rules.forgive(cell)):
+    if execution.status == "ok" or (execution.status == "error" and rules.forgive(cell, execution.outputs)):
         return Outcome("ok")
     return Outcome(_ended_as(execution), index, execution.message)
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from mcp_notebook.batch.checked import GOOD, Checked
 from mcp_notebook.batch.results import Result
 
-SCRAP_CHARS = 2000
+SCRAP_CHARS = 8000
+LISTED = 200
+"""Cells of which each is named with what came of it; of more, those that are not good."""
 TOLD = 20
 """Cells whose outputs differ."""
 
@@ -32,6 +34,8 @@ def compared(checked: Sequence[Checked]) -> list[str]:
     counts = Counter(each.verdict for each in checked)
     amounts = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     lines = [f"Compared with the stored outputs: {amounts or 'no code cell'}."]
+    if len(checked) <= LISTED:
+        lines += [", ".join(f"#{each.position} {each.verdict}" for each in checked)] if checked else []
     bad = [each for each in checked if each.verdict not in GOOD]
     for each in bad[:TOLD]:
         detail = f"\n{each.detail}" if "\n" in each.detail else f": {each.detail}" if each.detail else ""

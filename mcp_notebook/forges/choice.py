@@ -58,19 +58,22 @@ async def find_forge(
     ``forge_tokens`` entries ``HOST=TOKEN``.
 
     Raises:
-        ForgeFailed: it is none that is known, it cannot be reached, or there is no token for it.
+        ForgeFailed: it is none that is known, it cannot be reached, there is no token for it, or the token would go
+            unencrypted because a remote says so.
     """
     site = _ALIASES.get(remote.site, remote.site)
     named = places(forges, environment)
     async with client_for(remote.web, environment) as client:
         place = named.get(site) or _known(site, named) or await _asked(remote, client)
+        base = place.api or f"{remote.web}{_PATHS[place.kind]}"
+        if base.startswith("http://") and not (is_this_machine(remote.host) or (place.is_named and place.api)):
+            raise _in_clear(site, place.kind)
         may_have = place.is_named or is_this_machine(remote.host)
         found = await credential(
             place.kind, site, may_have=may_have, environment=environment, configured=forge_tokens, git=git
         )
         secrets = (found.secret, found.basic)
         headers = found.headers(place.kind)
-        base = place.api or f"{remote.web}{_PATHS[place.kind]}"
         api = Api(f"{_TITLES[place.kind]} at {site}", base, headers, found.source, client, secrets)
         yield GitHub(api, remote) if place.kind == "github" else Gitea(api, remote, place.kind)
 
@@ -137,6 +140,14 @@ async def _asked(remote: Remote, client: httpx2.AsyncClient) -> Place:
     raise ForgeFailed(
         f"{remote.site} is neither Gitea nor Forgejo nor GitHub, as far as can be seen. If it is one of them, say so: "
         f'forges = ["{remote.site}=gitea"] in settings.toml; else open the pull request in its web interface.'
+    )
+
+
+def _in_clear(site: str, kind: str) -> ForgeFailed:
+    return ForgeFailed(
+        f"The remote begins with http, so that a token for {site} would go over the network unencrypted. Give it the "
+        "forge's https URL: git remote set-url. If that forge has none and the network is yours, say so: "
+        f'forges = ["{site}={kind} http://{site}{_PATHS[kind]}"] in settings.toml.'
     )
 
 

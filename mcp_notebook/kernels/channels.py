@@ -87,7 +87,7 @@ class Channels:
         return f"{self.session_id}_{self._sent}"
 
     def unpacked(self, frames: Sequence[bytes]) -> Message | None:
-        """The message in the frames of one, or None where the signature is not the kernel's."""
+        """The message in the frames of one, or None where the signature is not the kernel's, or nobody can read it."""
         try:
             start = frames.index(DELIMITER) + 1
             signature, *parts = frames[start : start + 5]
@@ -95,6 +95,13 @@ class Channels:
             return None
         if len(parts) != 4 or not hmac.compare_digest(signature, self._sign(parts)):
             return None
+        try:
+            return self._parsed(parts, list(frames[start + 5 :]))
+        except (ValueError, RecursionError) as exc:  # nested too deeply: for its reader it is lost
+            logger.warning("A message of a kernel cannot be read: %s", exc)
+            return None
+
+    def _parsed(self, parts: Sequence[bytes], buffers: list[bytes]) -> Message:
         header, parent, metadata, content = parts
         if parent != self._latest_parent[0]:  # all messages of one request have the same
             self._latest_parent = (parent, unpack(parent))
@@ -103,7 +110,7 @@ class Channels:
             parent_header=self._latest_parent[1],
             metadata={} if metadata == b"{}" else unpack(metadata),
             content=unpack(content),
-            buffers=list(frames[start + 5 :]),
+            buffers=buffers,
         )
 
     def later(self, delay_s: float, call: Callable[[], None]) -> None:

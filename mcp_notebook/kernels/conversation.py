@@ -90,10 +90,12 @@ class Conversation:
 
     def hang_up(self) -> None:
         """The kernel is dead: tell whoever waits for an answer."""
-        self._gaps.give_up()
-        for request in (*self._requests.values(), *self._asked.values()):
-            request.done.set()
-        self.subscribed.set()
+        try:
+            self._gaps.give_up()
+        finally:
+            for request in (*self._requests.values(), *self._asked.values()):
+                request.done.set()
+            self.subscribed.set()
 
     async def ask(
         self,

@@ -104,9 +104,7 @@ class Replayed:
             yield lost(gone)
         early = held.up_to(self.last)
         for number in sorted(self.messages.keys() | early.keys()):
-            joined = early.get(number) or unpack(self.messages[number])
-            if joined is not None:
-                yield joined
+            yield early.get(number) or unpack(self.messages[number]) or lost(1)
         for late, message in held.messages:
             if late is None or late > self.last:
                 yield message

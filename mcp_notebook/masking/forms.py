@@ -20,13 +20,16 @@ PASSWORD = "password"
 Span = tuple[int, int, str]
 """From where to where in a text, and what is there."""
 
+KEY_HEADER = r"-----BEGIN (?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
+KEY_FIELD = r"(?:Proc-Type|DEK-Info|Comment|Version):[^\n\\]{0,256}+"
+"""What may stand between the header of a key and its lines."""
+
 _BEFORE = r"(?<![A-Za-z0-9])"
 _GAP = r"(?:\s|\\[nr])*+"
-_QUOTED = r"[\"'\\]*\s*[:=]\s*[\"'\\]*"
+_QUOTED = r"[\"'\\]*+\s*+[:=]\s*+[\"'\\]*+"
 _TOKENS = {
     PRIVATE_KEY: (
-        rf"-----BEGIN (?:[A-Z0-9]{{1,16}} ){{0,4}}PRIVATE KEY(?: BLOCK)?-----{_GAP}"
-        rf"(?:(?:Proc-Type|DEK-Info|Comment|Version):[^\n\\]*+{_GAP})*+(?:[A-Za-z0-9+/=]{{16,}}+{_GAP})++"
+        rf"{KEY_HEADER}{_GAP}(?:{KEY_FIELD}{_GAP}){{0,8}}+(?:[A-Za-z0-9+/=]{{16,}}+{_GAP})++"
         rf"(?:[A-Za-z0-9+/=]{{0,64}}{_GAP}-----END [A-Z0-9 ]++-----)?"
     ),
     "GitHub token": rf"{_BEFORE}(?:gh[pousr]_[A-Za-z0-9]{{20,255}}|github_pat_\w{{22,255}})",
@@ -41,15 +44,15 @@ _TOKENS = {
         rf"{_BEFORE}(?:xox[abeoprs]-[A-Za-z0-9-]{{10,255}}|xapp-\d-[A-Za-z0-9-]{{10,255}})"
         r"|hooks\.slack\.com/services/[A-Za-z0-9/]{20,255}"
     ),
-    "Google key": rf"{_BEFORE}(?:AIza[\w-]{{35}}|ya29\.[\w-]{{20,512}}|GOCSPX-[\w-]{{20,64}})",
+    "Google key": rf"{_BEFORE}(?:AIza[\w-]{{35}}|ya29\.[\w-]{{20,512}}+|GOCSPX-[\w-]{{20,64}})",
     "Hugging Face token": rf"{_BEFORE}hf_[A-Za-z0-9]{{30,64}}",
     "npm token": rf"{_BEFORE}npm_[A-Za-z0-9]{{36}}(?![A-Za-z0-9])",
-    "PyPI token": rf"{_BEFORE}pypi-AgE[\w-]{{40,512}}",
+    "PyPI token": rf"{_BEFORE}pypi-AgE[\w-]{{40,512}}+",
     "Stripe key": rf"{_BEFORE}[rs]k_(?:live|test)_[A-Za-z0-9]{{16,255}}",
     "SendGrid key": rf"{_BEFORE}SG\.[\w-]{{16,32}}\.[\w-]{{30,64}}",
-    "JWT": rf"{_BEFORE}eyJ[\w-]{{8,2048}}\.eyJ[\w-]{{8,4096}}\.[\w-]{{8,2048}}",
-    "bearer token": r"(?i:earer)[ ]+(?P<secret>(?=[^\s\"'\\]{0,255}?[0-9])[\w.~+/=-]{16,4096})",
-    "credentials": rf"(?i:uthorization){_QUOTED}(?i:basic|token)[ ]+(?P<secret>[\w.~+/=-]{{8,4096}})",
+    "JWT": rf"{_BEFORE}eyJ[\w-]{{8,2048}}+\.eyJ[\w-]{{8,4096}}+\.[\w-]{{8,2048}}+",
+    "bearer token": r"(?i:earer)[ ]++(?P<secret>(?=[^\s\"'\\]{0,255}?[0-9])[\w.~+/=-]{16,4096}+)",
+    "credentials": rf"(?i:uthorization){_QUOTED}(?i:basic|token)[ ]++(?P<secret>[\w.~+/=-]{{8,4096}}+)",
     PASSWORD: r"://[^\s/:@\"'<>]{0,64}:(?P<secret>[^\s/:@\"'<>]{8,128})@",
 }
 _HINTS = (
@@ -77,13 +80,16 @@ _LABELS = tuple(_TOKENS)
 
 def tokens_in(text: str) -> Iterator[Span]:
     """The tokens, in order."""
-    at = 0
+    at = tried = 0
     while near := _GATE.search(text, at):
-        hints = _HINT.finditer(text, max(at, near.start() - _HINT_CHARS), near.end() + _HINT_CHARS)
-        token = next(filter(None, (_TOKEN.match(text, hint.start()) for hint in hints)), None)
-        if token:
-            yield _secret(token)
-        at = max(near.end(), token.end() if token else 0)
+        token = None
+        for hint in _HINT.finditer(text, max(tried, near.start() - _HINT_CHARS), near.end() + _HINT_CHARS):
+            tried = hint.start() + 1
+            if token := _TOKEN.match(text, hint.start()):
+                yield _secret(token)
+                tried = token.end()
+                break
+        at = max(near.end(), tried if token else 0)
 
 
 def _secret(token: re.Match[str]) -> Span:

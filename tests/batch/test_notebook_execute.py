@@ -15,6 +15,7 @@ from mcp import Client
 from mcp_types import TextContent
 from nbformat import NotebookNode
 
+from mcp_notebook.batch.performing import FAILED_KEPT
 from mcp_notebook.sessions import Sessions
 from mcp_notebook.settings import Settings
 from tests.live import begun, soon
@@ -197,13 +198,34 @@ async def test_a_run_goes_on_with_a_correction_made_in_its_session(tools: Tools)
     assert "nothing" in (tools.workspace / path).read_text()
 
 
+async def test_a_run_is_gone_on_with_again_and_again(tools: Tools) -> None:
+    """With a correction in the session, one in the file, and a cell that was put in between."""
+    path = tools.cells("a = 1", "b = a + nothing", "c = b + less", "print(a, b, c)")
+    failed = await tools.call("notebook_execute", path=path, parameters={"given": 5})
+    handle = re.search(r'session="([^"]+)"', failed)
+    cell = re.search(r"stopped at #2 cell=(\w+)", failed)
+    assert handle is not None
+    assert cell is not None
+    await tools.call("edit_cell", cell_id=cell[1], source="b = a + given", session=handle[1])
+    failed = await tools.call("notebook_execute", path=path, resume=job_of(failed))
+    assert "stopped at #3" in failed
+    file = tools.workspace / path
+    file.write_text(file.read_text().replace("c = b + less", "less = 1\n\n# %%\nc = b + less"))
+    answer = await tools.call("notebook_execute", path=path, resume=job_of(failed))
+    assert " ok: 6 cells ran" in answer
+    copy = tools.copy(answer)
+    assert [cell.source for cell in copy.cells[1:5]] == ["a = 1", "b = a + given", "less = 1", "c = b + less"]
+    assert copy.cells[-1].outputs[0].text == "1 6 7\n"
+    assert "is a run of" in await tools.refused("notebook_execute", path=tools.cells("x = 1"), resume=job_of(failed))
+
+
 async def test_what_ran_must_be_what_is_gone_on_with(tools: Tools) -> None:
     """A changed cell above the failure is named; nothing is run."""
     path = tools.cells("a = 1", "1/0")
     failed = await tools.call("notebook_execute", path=path)
     file = tools.workspace / path
     file.write_text(file.read_text().replace("a = 1", "a = 2"))
-    assert "#0 was changed" in await tools.refused("notebook_execute", path=path, resume=job_of(failed))
+    assert "#0 of the file was changed" in await tools.refused("notebook_execute", path=path, resume=job_of(failed))
     file.write_text(file.read_text().replace("a = 2", "a = 1").replace("1/0", "print(a)"))
     assert " ok: " in await tools.call("notebook_execute", path=path, resume=job_of(failed))
 
@@ -253,8 +275,9 @@ async def test_a_cancelled_call_ends_its_run(tools: Tools, client: Client, sessi
     assert statuses(tools.copy(answer)) == ["failed", "pending"]
 
 
-async def test_a_sweep_gives_a_table(tools: Tools) -> None:
-    """A row for each set with parameters, status and scraps; one that fails does not end the others."""
+async def test_a_sweep_gives_a_table(tools: Tools, sessions: Sessions) -> None:
+    """A row for each set with parameters, status and scraps; one that fails does not end the others. No kernel stays."""
+    before = sessions.all()
     answer = await tools.call(
         "notebook_execute",
         path=tools.write(
@@ -262,6 +285,7 @@ async def test_a_sweep_gives_a_table(tools: Tools) -> None:
         ),
         parameters=[{"n": 1}, {"n": 0}, {"n": 4}],
     )
+    assert sessions.all() == before
     lines = answer.splitlines()
     assert lines[0].endswith("2 of 3 runs ended well")
     assert lines[1] == "| # | n | status | seconds | half | copy |"
@@ -269,6 +293,19 @@ async def test_a_sweep_gives_a_table(tools: Tools) -> None:
     assert "ZeroDivisionError" in lines[6]
     copies = [line.split(" | ")[-1].rstrip(" |") for line in lines[3:6]]
     assert len({read(tools.workspace / "executions" / name).metadata.papermill.output_path for name in copies}) == 3
+
+
+async def test_the_kernels_of_the_latest_failures_live(tools: Tools, sessions: Sessions) -> None:
+    """Four of them; what is ended can no longer be gone on with."""
+    path = tools.cells("1/0")
+    before = len(sessions.all())
+    first = job_of(await tools.call("notebook_execute", path=path))
+    for _ in range(FAILED_KEPT):
+        latest = job_of(await tools.call("notebook_execute", path=path))
+    assert len(sessions.all()) <= before + FAILED_KEPT
+    assert "nothing to go on with" in await tools.refused("notebook_execute", path=path, resume=first)
+    (tools.workspace / path).write_text("# %%\nprint('mended')\n")
+    assert "ok: 1 cells ran" in await tools.call("notebook_execute", path=path, resume=latest)
 
 
 async def test_runs_that_begin_at_once_have_copies_of_their_own(tools: Tools) -> None:

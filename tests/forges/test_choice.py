@@ -152,6 +152,47 @@ def test_a_setting_that_says_nothing_is_told(entry: str) -> None:
         places([entry], {})
 
 
+@pytest.mark.parametrize(
+    ("forges", "variables"), [([f"{SITE}=gitea"], {}), ([], {"GITEA_HOST": SITE}), ([f"{SITE}=github"], {})]
+)
+async def test_a_remote_alone_sends_no_token_in_clear(
+    tmp_path: Path, forges: Sequence[str], variables: dict[str, str]
+) -> None:
+    """The user has named the forge, and not that it is spoken to without encryption."""
+    environment = user(tmp_path) | {"GITEA_TOKEN": "precious-0123456789", "GH_TOKEN": "precious-0123456789"} | variables
+    git = Git.of(tmp_path, environment)
+    for url in (f"https://{SITE}/ada/project.git", f"git@{SITE}:ada/project.git"):
+        async with find_forge(parse(url), git, environment=environment, forges=forges):
+            pass
+    with pytest.raises(ForgeFailed, match=rf'unencrypted.*forges = \["{SITE}=gi\w+ http://{SITE}/api/v\d"\]'):
+        async with find_forge(parse(f"http://{SITE}/ada/project.git"), git, environment=environment, forges=forges):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("forges", "variables"),
+    [([f"{SITE}=gitea http://{SITE}/api/v1"], {}), ([], {"GITEA_SERVER_URL": f"http://{SITE}"})],
+)
+async def test_the_user_may_say_http(tmp_path: Path, forges: Sequence[str], variables: dict[str, str]) -> None:
+    """As it is in some networks."""
+    environment = user(tmp_path) | {"GITEA_TOKEN": "precious-0123456789"} | variables
+    remote = parse(f"http://{SITE}/ada/project.git")
+    async with find_forge(remote, Git.of(tmp_path, environment), environment=environment, forges=forges) as forge:
+        assert forge.kind == "gitea"
+
+
+async def test_a_site_that_was_asked_in_clear_gets_no_token(server: Server, tmp_path: Path) -> None:
+    """Nor one that the settings have for it: seen by a proxy, which is where such a request goes."""
+    server.asked.clear()
+    server.rooms["/api/v1"] = lambda asked: Given(200, {}, b'{"version": "1.27.1"}')
+    environment = user(tmp_path) | {"http_proxy": server.url}
+    remote, git = parse(f"http://{SITE}/ada/project.git"), Git.of(tmp_path, environment)
+    with pytest.raises(ForgeFailed, match="unencrypted"):
+        async with find_forge(remote, git, environment=environment, forge_tokens=[f"{SITE}={TOKEN}"]) as forge:
+            await forge.default_branch()
+    assert [("authorization" in asked.headers, asked.path) for asked in server.asked] == [(False, "/api/v1/version")]
+
+
 async def chosen(server: Server, tmp_path: Path, forges: Sequence[str] = (), **variables: str) -> str:
     """The kind of forge that a remote on the server is found to be on."""
     environment = user(tmp_path) | variables

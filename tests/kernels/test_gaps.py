@@ -187,6 +187,19 @@ async def test_a_reply_that_never_came_is_asked_for(lossy: LocalKernel) -> None:
     assert (cell.reply.status, cell.result(), cell.reply.missing) == ("ok", "7", 0)
 
 
+async def test_what_nobody_can_read_is_lost_and_its_cell_ends(settings: Settings) -> None:
+    """JSON that is nested more deeply than any reader goes; what comes after it is shown."""
+    source = (
+        "import sys; sys.setrecursionlimit(20_000)\nfrom IPython.display import display\ndeep = []\n"
+        "for _ in range(3000): deep = [deep]\n"
+        "display({'application/json': deep}, raw=True); print('after')"
+    )
+    async with running(settings) as kernel:
+        cell = await run(kernel, source)
+        assert (cell.reply.status, cell.reply.missing, cell.text()) == ("ok", 1, "after\n")
+        assert (await run(kernel, "print('next')")).text() == "next\n"
+
+
 async def test_a_kernel_that_dies_tells_what_was_lost(settings: Settings) -> None:
     """What came after a gap is shown all the same."""
     async with running(settings) as kernel:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from itertools import count
+from pathlib import Path
 
 import anyio
 import pytest
@@ -154,3 +155,22 @@ async def test_stops_aimed_at_the_end_of_a_cell(aimed: tuple[LocalKernel, int], 
             assert (reply.status, cell.errors(), cell.result()) == ("ok", [], f"'done {number}'")
         await next_is_right(kernel)
     assert 0 < reached < total, "the sweep missed the end of the cells"
+
+
+async def test_an_interrupt_left_for_one_cell_is_not_missed_by_the_next(
+    aimed: tuple[LocalKernel, int], tmp_path: Path
+) -> None:
+    """The first ignored every signal to its end; the next one's first counts."""
+    kernel, _ = aimed
+    go = tmp_path / "go"
+    source = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile not os.path.exists({str(go)!r}): "
+    async with begun(kernel, f"print('in', flush=True)\n{source}time.sleep(0.01)") as cell:
+        await cell.until_printed("in")
+        assert await kernel.stop_cell(force=False) == "left"
+        go.touch()
+    assert cell.reply.status == "ok"
+    async with begun(kernel, "print('in', flush=True)\nwhile True: time.sleep(0.01)") as cell:
+        await cell.until_printed("in")
+        await kernel.interrupt()
+    assert cell.errors() == ["KeyboardInterrupt"]
+    await next_is_right(kernel)

@@ -1,12 +1,15 @@
 """A notebook is committed as it belongs into git, and nothing else of the user's is touched."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mcp_notebook.errors import CommitRefused
 from mcp_notebook.masking import Masking
+from mcp_notebook.settings import Settings
+from mcp_notebook.starting import masking_by, secrets_by
 from mcp_notebook.workflow import Wanted, commit
 from tests.repositories import SECRET, Work, ipynb, repository
 
@@ -163,6 +166,16 @@ async def test_the_masking_of_outputs_finds_secrets_in_sources(work: Work) -> No
     wanted = Wanted(paths, "Add", push=False)
     with pytest.raises(CommitRefused, match=r"a\.py line 2 \(GitHub token\); a\.py line 5 \(DB_PASSWORD\)"):
         await commit(wanted, environment=work.environment, find_secrets=masking.spans)
+
+
+async def test_secrets_are_refused_also_where_outputs_may_show_them(work: Work, settings: Settings) -> None:
+    """``mask_secrets`` is about outputs; a commit is for good."""
+    showing = replace(settings, mask_secrets=False)
+    assert masking_by(showing).text(f"{SECRET} ghp_" + "a1B2" * 9) == f"{SECRET} ghp_" + "a1B2" * 9
+    paths = work.notebook("a", "token = 'ghp_" + "a1B2" * 9 + "'", f"connect('{SECRET}')")
+    find_secrets = secrets_by(showing, {"DB_PASSWORD": SECRET}).spans
+    with pytest.raises(CommitRefused, match=r"a\.py line 2 \(GitHub token\); a\.py line 5 \(DB_PASSWORD\)"):
+        await commit(Wanted(paths, "Add", push=False), environment=work.environment, find_secrets=find_secrets)
 
 
 async def test_a_secret_in_a_kept_output_is_found(work: Work) -> None:
