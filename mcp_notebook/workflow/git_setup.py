@@ -32,6 +32,7 @@ ATTRIBUTES = f"""\
 *.ipynb filter=nbstripout
 *.ipynb diff=jupyternotebook
 *.ipynb merge=mcp-notebook
+*.py diff=mcp-notebook-text
 *.py merge=mcp-notebook-text
 {_END}
 """
@@ -57,6 +58,8 @@ def configuration(python: str) -> dict[str, str]:
         "filter.nbstripout.smudge": "cat",
         "filter.nbstripout.required": "true",
         "diff.jupyternotebook.command": f"{run} nbdime.vcs.git.diffdriver diff --use-filter",
+        # Above a change stands the cell that it is in, or the function, as git shows it of Python.
+        "diff.mcp-notebook-text.xfuncname": r"^(# %%.*|[ \t]*(class|(async[ \t]+)?def)[ \t].*)$",
         "merge.mcp-notebook.driver": f"{by_cell}; case $? in {CLEAN}) exit 0;; {CONFLICT}) exit 1;; esac; {by_line}",
         "merge.mcp-notebook.name": "notebooks by cell",
         # Python is started for notebooks only, and its absence leaves scripts as git would merge them.

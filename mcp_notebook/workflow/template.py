@@ -8,7 +8,6 @@ import keyword
 import math
 import pprint
 import re
-import textwrap
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
@@ -52,7 +51,7 @@ def new_notebook(task_description: str, parameters: Mapping[str, Any]) -> Notebo
 def slug(task_description: str) -> str:
     """The title as a file's name, in ASCII."""
     title, _ = _title_and_rest(task_description)
-    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    plain = unicodedata.normalize("NFKD", title.casefold()).encode("ascii", "ignore").decode()
     words = re.sub(r"[^a-z0-9]+", "-", plain.replace("'", "")).strip("-")
     if len(words) > _SLUG_CHARS:
         words = words[: _SLUG_CHARS + 1].rpartition("-")[0] or words[:_SLUG_CHARS]
@@ -90,7 +89,10 @@ def _title_and_rest(description: str) -> tuple[str, str]:
     if len(first) <= _TITLE_CHARS:
         return first.rstrip("."), rest.strip()
     sentence = re.split(r"(?<=[.!?:;])\s", first)[0].rstrip(".:;")
-    return textwrap.shorten(sentence, _TITLE_CHARS, placeholder="...") or f"{sentence[: _TITLE_CHARS - 3]}...", text
+    if len(sentence) <= _TITLE_CHARS:
+        return sentence, text
+    cut = sentence[: _TITLE_CHARS - 3]
+    return f"{cut.rpartition(' ')[0] or cut}...", text
 
 
 def _literal(value: Any) -> str:

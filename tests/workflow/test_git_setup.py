@@ -81,6 +81,19 @@ async def test_git_diff_shows_cells(work: Work) -> None:
     assert '"source"' not in shown
 
 
+async def test_git_diff_of_a_text_names_the_cell(work: Work) -> None:
+    """Or the function, as of every Python file."""
+    lines = "\n".join(f"line_{number} = {number}" for number in range(9))
+    body = "\n".join(f"    line_{number} = {number}" for number in range(9))
+    work.write("t.py", f'# %% tags=["first"]\n{lines}\n\n# %%\ndef function():\n{body}\n')
+    work.git("add", "t.py")
+    work.git("commit", "--quiet", "-m", "A text")
+    work.write("t.py", (work.path / "t.py").read_text().replace("line_8 =", "last ="))
+    shown = work.git("diff", "t.py")
+    assert '@@ # %% tags=["first"]' in shown
+    assert "@@ def function():" in shown
+
+
 def change(work: Work, branch: str, *cells: str) -> None:
     """A commit on a branch that begins at main; cells beyond the three of main are new."""
     work.git("switch", "--quiet", "--create", branch, "main")
