@@ -54,7 +54,7 @@ class Batch:
     done: anyio.Event = field(default_factory=anyio.Event)
 
     async def gather(self) -> None:
-        """Wait for the others, then for the disk; it goes on when the caller is cancelled, as the others depend on it."""
+        """Wait for the others, then for the disk; also when the caller is cancelled, for the others wait for it."""
         with anyio.CancelScope(shield=True):
             await anyio.lowlevel.checkpoint()
             _gathering.set(None)

@@ -123,5 +123,5 @@ async def test_all_journals_are_synced_by_one_thread_at_a_time(tmp_path: Path, d
         tasks.cancel_scope.cancel()
     assert {inode for inode, _ in disk.asked} == inodes
     assert len({thread for _, thread in disk.asked}) == 1
-    for each in kept:
-        each.close()
+    for made in kept:
+        made.close()
