@@ -276,7 +276,7 @@ async def test_a_cancelled_call_ends_its_run(tools: Tools, client: Client, sessi
 
 
 async def test_a_sweep_gives_a_table(tools: Tools, sessions: Sessions) -> None:
-    """A row for each set with parameters, status and scraps; one that fails does not end the others. No kernel stays."""
+    """A row for each set, with parameters, status and scraps; a failure does not end the others. No kernel stays."""
     before = sessions.all()
     answer = await tools.call(
         "notebook_execute",
