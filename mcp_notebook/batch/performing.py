@@ -208,7 +208,8 @@ class NotebookRuns:
         ]
         for run in kept[: max(0, len(kept) - FAILED_KEPT + 1)]:
             session, run.session, run.copy = run.session, None, None
-            if session is not None:
+            if session in self._sessions.all():  # else somebody has ended it
+                assert session is not None
                 await self._sessions.end(session)
         for job in list(self._jobs.values()):
             if job.finished:
