@@ -58,7 +58,7 @@ pins:  ## writes constraints.txt anew, from the newest releases that pyproject.t
 	@rm -rf $(ENVS)/pins
 
 install:  ## installs for you alone below ~/.local (PREFIX=...) and says what to give your MCP client
-	@scripts/venv $(PREFIX)/share/mcp-notebook/environment '.[demo,git,web]'
+	@scripts/venv $(PREFIX)/share/mcp-notebook/environment '.[demo,git,papermill,web]'
 	@mkdir -p $(PREFIX)/bin
 	@ln -sf $(PREFIX)/share/mcp-notebook/environment/bin/mcp-notebook $(PREFIX)/bin/mcp-notebook
 	@echo 'Installed. The command for your MCP client: $(PREFIX)/bin/mcp-notebook'

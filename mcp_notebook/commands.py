@@ -6,14 +6,18 @@ What a command needs is imported by it: most need little.
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mcp_notebook import __version__, relay
+from mcp_notebook import __version__, diff_command, new_command, relay, run_command
+from mcp_notebook.git_commands import ci_setup, commit, git_setup, pr
 
 USAGE_ERROR = 2
+
+MODULES: Mapping[str, Any] = {"commit": commit, "pr": pr, "git-setup": git_setup, "ci-setup": ci_setup}
+"""Commands that are modules of their own, with ``add`` and ``run``."""
 
 DESCRIPTION = "A live Jupyter notebook for agents, as an MCP server."
 EPILOG = """\
@@ -35,10 +39,6 @@ server of its own, of which nothing is left. It takes about half a minute.
 DOCTOR = """\
 Checks Python, packages, directories, processes and the workspace's Python, and starts a kernel. Each line begins
 with ok, warn or FAIL, and below the latter two it says what to do. What dead processes left behind is removed.
-"""
-GIT_SETUP = """\
-For the git repository of the workspace, on this machine only: `git diff` and `git merge` see notebooks by cell, and
-`git add` takes no outputs in. Nothing is committed for it. --undo takes away exactly what was brought.
 """
 SERVE = """\
 The process that all clients of a user share. The first client starts it, so that you need this for --http only, or to
@@ -76,16 +76,22 @@ def _run(options: argparse.Namespace) -> int:
                 return _answer(options)
             case "demo":
                 return _demo(options)
+            case "diff":
+                return diff_command.run(_settings(options, make_workspace=False), options)
             case "doctor":
                 return _doctor(options)
-            case "git-setup":
-                return _git_setup(options)
+            case "run":
+                return _notebook_run(options)
+            case "new":
+                return new_command.run(_settings(options), options)
             case "serve":
                 return _serve(options)
             case "sessions":
                 return _sessions(options)
             case "token":
                 return _token(options)
+        if options.command in MODULES:
+            return int(MODULES[options.command].run(options, _settings(options, make_workspace=False)))
         return _embedded(options) if options.embedded else _relay(options)
     except BadSettings as exc:
         return _fail(str(exc), USAGE_ERROR)
@@ -211,15 +217,9 @@ def _doctor(options: argparse.Namespace) -> int:
     return anyio.run(examine, _settings(options))
 
 
-def _git_setup(options: argparse.Namespace) -> int:
-    import anyio
-
-    from mcp_notebook.workflow.git_setup import set_up, undo
-
-    settings = _settings(options, make_workspace=False)
-    report = anyio.run(undo if options.undo else set_up, settings.workspace, settings.environment)
-    sys.stdout.write("".join(f"{line}\n" for line in report.lines))
-    return 0 if report.is_good else 1
+def _notebook_run(options: argparse.Namespace) -> int:
+    _spare_a_second()
+    return run_command.run(options, _settings(options))
 
 
 def _settings(options: argparse.Namespace, *, make_workspace: bool = True) -> Any:
@@ -266,17 +266,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(command=None, agent=None)
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     _add_demo(commands)
+    run_command.add_to(commands, [common])
     _add_serve(commands)
     _add_sessions(commands)
     _add_token(commands)
     answer = commands.add_parser("answer", help="give a cell the input() or the password that it waits for")
     answer.description = ANSWER
     answer.add_argument("name", nargs="?", metavar="SESSION", help="its name or handle, where cells of several wait")
+    diff_command.add(commands, common)
     doctor = commands.add_parser("doctor", help="check the installation and say what to mend", parents=[common])
     doctor.description = DOCTOR
-    setup = commands.add_parser("git-setup", help="make git treat notebooks well", parents=[common])
-    setup.description = GIT_SETUP
-    setup.add_argument("--undo", action="store_true", help="take it away again")
+    for module in MODULES.values():
+        module.add(commands, common)
+    new_command.add(commands, common)
     return parser
 
 

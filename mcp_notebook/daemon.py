@@ -202,7 +202,7 @@ class _Daemon:
         for session in chosen:
             lost = None
             try:
-                saved = await session.save() if session.notebook.cells else None
+                saved = await session.save() if session.notebook.cells and not session.is_run else None
             except NotebookError as exc:
                 if not asked.get("force"):
                     kept.append({"session": session.handle, "why": str(exc)})

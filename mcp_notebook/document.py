@@ -31,11 +31,12 @@ class Document:
         check_free: Callable[[files.Pair], None],
         keep: Callable[[files.OnDisk], Awaitable[None]],
         masking: Masking,
+        directory: Path | None = None,
     ) -> None:
         self.workspace = workspace
-        opened_in = on_disk.pair.paths[0].parent if on_disk else workspace
+        opened_in = directory or (on_disk.pair.paths[0].parent if on_disk else workspace)
         self.directory = opened_in if opened_in.is_dir() else workspace
-        """Where its kernels run, whatever it is saved as later: beside the file it was opened from."""
+        """Where its kernels run, whatever it is saved as later: beside the file it was opened from, if nowhere else."""
         self._check_free = check_free
         self._keep = keep
         self._masking = masking
@@ -54,6 +55,11 @@ class Document:
     def pairs(self) -> list[files.Pair]:
         """Its files, and where it is being saved."""
         return [each for each in (self._saving, self.on_disk and self.on_disk.pair) if each]
+
+    @property
+    def has_unsaved(self) -> bool:
+        """Whether a cell says, or shows, what no file does."""
+        return self.on_disk is None or self.on_disk.base["cells"] != self.notebook.cells
 
     def has(self, pair: files.Pair) -> bool:
         """Whether this is the notebook of one of the files, or is being saved there."""

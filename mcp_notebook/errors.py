@@ -17,6 +17,7 @@
     ├── GitFailed             git is absent, or could not do what it was asked
     │   └── CommitRefused     the repository or the content forbids it; nothing was committed
     ├── ForgeFailed           Gitea, Forgejo or GitHub did not do it, or cannot be asked
+    ├── NotInstalled          an optional package is missing; the message has the command
     ├── HermesFailed          Hermes, whose tools answer calls of cells: its start, its death, a tool that raised
     └── KernelError
         ├── KernelNotFound    no such kernelspec, interpreter or ipykernel
@@ -77,6 +78,10 @@ class NotReadNow(ListenerRefused):
 
 class ServerFailed(NotebookError):
     """An MCP server that code in a cell calls is not configured right, did not start, died or gave no usable answer."""
+
+
+class NotInstalled(NotebookError):
+    """What was asked for needs a package that is not there; the message has the command that installs it."""
 
 
 class HermesFailed(NotebookError):

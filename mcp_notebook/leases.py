@@ -12,6 +12,8 @@ from pathlib import Path
 
 import anyio
 
+from mcp_notebook.errors import FileRefused
+from mcp_notebook.files import Pair
 from mcp_notebook.identity import ProcessId
 from mcp_notebook.options import LOCAL
 from mcp_notebook.session import Session
@@ -75,6 +77,13 @@ class Connection:
     def user(self) -> str:
         """The principal that stands behind it."""
         return self.principal or LOCAL
+
+
+def held_elsewhere(pair: Pair, session: Session, principal: str) -> FileRefused:
+    """Why a file that ``session`` has cannot be opened; of another principal's session nothing is told."""
+    if session.principal != principal:
+        return FileRefused(f"{pair.name} cannot be opened or written here: work on a copy.")
+    return FileRefused(f"{pair.name} is open in another session, {session.name!r}: work on a copy.")
 
 
 def _say_nothing(_line: bytes) -> None:
@@ -142,6 +151,17 @@ class Leases:
             return False
         awaited = self._waiting.get(session.handle)
         return awaited is None or not awaited.may_come()
+
+    def left_by(self, connection: Connection, root: Path, sessions: Iterable[Session]) -> list[Session]:
+        """Those that are free and that its client, or its agent, had; none in which a notebook is executed."""
+        return [
+            session
+            for session in sessions
+            if self.is_free(session)
+            and not session.is_run
+            and (session.principal, session.root, session.agent) == (connection.user, root, connection.agent)
+            and (connection.agent is not None or session.client_name == connection.client_name)
+        ]
 
     def is_held(self, session: Session) -> bool:
         """Whether a living connection uses it."""

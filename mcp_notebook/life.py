@@ -50,8 +50,11 @@ class KernelLife:
         on_death: Callable[[], None],
         on_sent: OnSent,
         attend: Attend,
+        allow_stdin: bool = True,
     ) -> None:
-        """``attend`` is started for each kernel before its first cell, and cancelled at its end."""
+        """Without ``allow_stdin`` an ``input()`` fails.
+
+        ``attend`` is started for each kernel before its first cell, and cancelled at its end."""
         self.number = 0
         """Which life this is, from 1; cells of other lives are stale."""
         self.certificate: Certificate | None = None
@@ -59,6 +62,7 @@ class KernelLife:
         self._start_kernel = start_kernel
         self._tasks = tasks
         self._queue = ExecutionQueue(tasks, on_begin, on_end, on_late, on_sent, self._on_death_in_cell)
+        self._queue.allow_stdin = allow_stdin
         self._certify = certify
         self._on_death = on_death
         self._attend = attend

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+from nbformat import NotebookNode
 
 from mcp_notebook import files
 from mcp_notebook.masking import Masking
@@ -10,6 +13,9 @@ from mcp_notebook.policy import Policy
 
 LOCAL = "local"
 """The principal that is the user of this process, as whoever comes without one is."""
+
+RUN_SPILL_CHARS = 100_000_000
+"""An executed copy has its outputs whole."""
 
 OnChange = Callable[[str, str | None], None]
 """Called with the session's handle and the id of the cell that changed, None for the whole notebook."""
@@ -21,6 +27,23 @@ class Saved:
 
     paths: tuple[Path, ...]
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A session that is to be made in ``place``: of a file, of a notebook that is to be executed, or of nothing."""
+
+    place: Path
+    pair: files.Pair | None = None
+    name: str | None = None
+    kernel: str | None = None
+    notebook: NotebookNode | None = None
+    directory_of_kernels: Path | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Those of ``SessionOptions`` that follow from it alone."""
+        chosen = {"kernel_name": self.kernel, "directory_of_kernels": self.directory_of_kernels}
+        return chosen if self.notebook is None else {**chosen, "is_run": True, "spill_over_chars": RUN_SPILL_CHARS}
 
 
 @dataclass(frozen=True)
@@ -41,6 +64,11 @@ class SessionOptions:
     principal: str = LOCAL
     """Whose it is."""
     kernel_name: str | None = None
+    directory_of_kernels: Path | None = None
+    """Where its kernels run; beside its file, if None."""
+    is_run: bool = False
+    """Whether a notebook is executed in it from its first cell to its last: then it asks nobody, and no call means it
+    without naming it."""
     started: str = ""
     """When it was opened, in ISO form; now, if empty."""
     outlives_server: bool = False
@@ -54,7 +82,7 @@ class SessionOptions:
     check_free: Callable[[files.Pair], None] = field(default=lambda _pair: None)
     """Raises FileRefused for files that another session has."""
 
-    def facts(self) -> dict[str, str | None]:
+    def facts(self) -> dict[str, Any]:
         """What another server needs to make it again, as JSON."""
         return {
             "handle": self.handle,
@@ -64,9 +92,10 @@ class SessionOptions:
             "principal": self.principal,
             "kernel_name": self.kernel_name,
             "started": self.started,
+            **({"is_run": True} if self.is_run else {}),
         }
 
-    def of(self, facts: Mapping[str, str | None]) -> "SessionOptions":
+    def of(self, facts: Mapping[str, Any]) -> "SessionOptions":
         """These options for the session that ``facts`` tells of."""
         return replace(
             self,
@@ -77,4 +106,5 @@ class SessionOptions:
             principal=str(facts["principal"]),
             kernel_name=facts["kernel_name"],
             started=str(facts["started"]),
+            is_run=bool(facts.get("is_run")),
         )

@@ -81,6 +81,8 @@ class ExecutionQueue:
         """Of the running execution, when it was asked to stop."""
         self._begun = 0
         self.running: Execution | None = None
+        self.allow_stdin = True
+        """Whether cells may ask for input."""
         self.held = False
         """Whether what waits stays, for the next kernel."""
 
@@ -200,6 +202,7 @@ class ExecutionQueue:
             kernel.execute,
             execution.source,
             cell_id=execution.cell_id,
+            allow_stdin=self.allow_stdin,
             on_sent=partial(self._on_sent, execution),
         )
         await self._see_to_end(kernel, execution, call)

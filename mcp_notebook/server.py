@@ -18,6 +18,7 @@ from mcp.server.lowlevel.server import NotificationOptions
 from mcp.server.models import InitializationOptions
 
 from mcp_notebook import __version__
+from mcp_notebook.batch.performing import NotebookRuns
 from mcp_notebook.passwords import PasswordPages
 from mcp_notebook.resources import Resources
 from mcp_notebook.sealing import sealing
@@ -35,20 +36,20 @@ every cell with its outputs.
 - execute_cell(source=...) runs code in a new cell. The first call opens a session by itself, or \
 resumes the one that this client had in the workspace, with its variables, and says so. open_session is \
 only needed to choose a notebook file, a name or a kernel.
-- Work in small cells and build on the variables of earlier ones. To correct a cell pass its cell_id \
+- Work in small cells that build on earlier ones. To correct a cell pass its cell_id \
 (with new source): it is edited in place and run again.
 - A cell never blocks you. After wait_s seconds execute_cell hands back `running` with an execution_id; \
 get_output(execution_id=..., wait_s=...) waits for more, control_kernel(action="interrupt") stops the \
 cell and keeps the variables.
 - Every result opens with one line such as `[7] ok 0.31 s cell=a1b2c3d4 rev=9f86d081`. An exception in \
-a cell is an ordinary result with status error: read the traceback, correct the cell, go on.
-- Long output is cut in the middle, and the answer names the call that fetches the rest. get_output \
-also searches with a regular expression.
+a cell is an ordinary result with status error: read the traceback, correct the cell.
+- Long output is cut in the middle, and the answer names the call that fetches the rest.
 - In Python cells the module hermes_runtime has the host's tools as functions: terminal, read_file, \
-search_files, web_search, servers, ... What they return stays in the kernel unless a cell prints it.
+web_search, servers, ... What they return stays in the kernel unless a cell prints it.
 - edit_cell changes the document without running it, read_notebook shows it, inspect_variables lists \
-what is defined, save_notebook writes the .py and .ipynb pair into the workspace. Nothing is written \
-before that.
+what is defined, save_notebook writes the .py and .ipynb pair; nothing is written before.
+- Notebook files: notebook_create, notebook_edit, notebook_execute, \
+notebook_diff, notebook_commit, notebook_pr.
 - If the kernel died, its variables are gone: control_kernel(action="rebuild") starts a new one and \
 replays the cells that had succeeded.
 - One session for each agent: a sub-agent calls open_session first and passes the `session` it gets \
@@ -90,13 +91,15 @@ async def open_server(
             resources.forget(connection)
 
     async with PasswordPages() as passwords, anyio.create_task_group() as tasks:
-        cells = CellTasks(settings, sessions, passwords, GuardedTasks(tasks))
+        runs = NotebookRuns(sessions, GuardedTasks(tasks))
+        await runs.recall()
+        cells = CellTasks(settings, sessions, passwords, runs, GuardedTasks(tasks))
         server = MCPServer(
             "mcp-notebook",
             title="Live notebook",
             version=__version__,
             instructions=INSTRUCTIONS,
-            tools=notebook_tools(settings, sessions, passwords),
+            tools=notebook_tools(settings, sessions, passwords, runs),
             lifespan=lifespan,
             subscriptions=resources.news,
             log_level="WARNING",

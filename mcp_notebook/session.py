@@ -59,7 +59,7 @@ class Session(SessionRuns):
         self.name = options.name
         self.workspace = options.workspace
         self.root = options.root or options.workspace
-        self.principal, self.outlives_server = options.principal, options.outlives_server
+        self.principal, self.outlives_server, self.is_run = options.principal, options.outlives_server, options.is_run
         self.started = options.started or datetime.now(UTC).isoformat(timespec="seconds")
         self.client_name, self.agent = "", None
         self._last_used = time.time()
@@ -72,6 +72,7 @@ class Session(SessionRuns):
             options.check_free,
             keep=lambda on_disk: self._ledger.keep_base(on_disk),
             masking=options.masking,
+            directory=options.directory_of_kernels,
         )
         self._ledger = Ledger(options.directory if options.outlives_server else None, self.notebook, recalled)
         self._choice = KernelChoice(self.notebook, options.kernel_name)
@@ -85,6 +86,7 @@ class Session(SessionRuns):
             on_death=lambda: self._changed(None),
             on_sent=lambda execution, msg_id: self._ledger.sent(execution, msg_id, self._record.ran(execution)),
             attend=self._attend,
+            allow_stdin=not options.is_run,
         )
         host = SessionHost(options, self._life, self._ledger, self.as_data, self._on_late_call)
         self._runtime = Runtime(host, host)
@@ -233,6 +235,8 @@ class Session(SessionRuns):
         self._ledger.facts(self._options.facts() | {"directory": str(self._document.directory)})
         if self._document.on_disk is not None:
             await self._ledger.keep_base(self._document.on_disk)
+        for cell in self.notebook.cells if self.is_run else ():
+            self._ledger.cell(cell)
         info, note = await self._choice.start(lambda name: self._life.start(name, self._document.directory))
         self._notes += [note] if note else []
         self._describe(info)

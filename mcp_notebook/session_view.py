@@ -26,6 +26,8 @@ class SessionView:
     """Whose it is."""
     outlives_server: bool
     """Whether its server is a process that commands reach, and of which there may be a next one."""
+    is_run: bool
+    """See ``SessionOptions``."""
     client_name: str
     """Of the client that used it last."""
     agent: str | None
@@ -53,6 +55,11 @@ class SessionView:
     def shares_ipynb(self, pair: files.Pair) -> bool:
         """Whether its notebook has the .ipynb of the pair, beside another text."""
         return self._document.shares_ipynb(pair)
+
+    @property
+    def has_unsaved(self) -> bool:
+        """Whether cells or outputs of it are in no file."""
+        return self._document.has_unsaved
 
     @property
     def state(self) -> State:

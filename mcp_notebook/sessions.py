@@ -17,20 +17,21 @@ from typing import Self
 import anyio
 import anyio.abc
 import anyio.to_thread
+from nbformat import NotebookNode
 
 from mcp_notebook import files, state
 from mcp_notebook.calls import Calls
-from mcp_notebook.errors import BadRequest, FileRefused, NotebookError
+from mcp_notebook.errors import BadRequest, NotebookError
 from mcp_notebook.identity import ProcessId
 from mcp_notebook.kernels.adopt import adopt, known
 from mcp_notebook.kernels.base import Tasks
 from mcp_notebook.kernels.keeping import Keeper
 from mcp_notebook.kernels.launch import sweep
-from mcp_notebook.leases import Connection, Leases
+from mcp_notebook.leases import Connection, Leases, held_elsewhere
 from mcp_notebook.left import Left, Unreadable, find_left, nothing_left
 from mcp_notebook.life import StartKernel
 from mcp_notebook.naming import free_name, make_workspace, new_handle, workspace_in
-from mcp_notebook.options import LOCAL, OnChange, SessionOptions
+from mcp_notebook.options import LOCAL, OnChange, SessionOptions, Wanted
 from mcp_notebook.quotas import Quotas
 from mcp_notebook.session import Session
 from mcp_notebook.settings import Settings
@@ -116,19 +117,26 @@ class Sessions:
         """
         if server is not None:
             raise BadRequest("Notebooks on a Jupyter server cannot be opened yet: leave `server` out.")
-        place = self._workspace(connection, workspace)
+        place = self.workspace_of(connection, workspace)
         async with connection.opening:
             pair = None if notebook is None else await anyio.to_thread.run_sync(files.locate, notebook, place)
             if pair is not None and any(session.shares_ipynb(pair) for session in self._sessions.values()):
                 pair = pair.apart()
             known = self._named(connection, name, pair)
             by_name = name is not None and not connection.handles_only
-            if known is None and pair is None and (by_name or not self.of(connection)):
+            if known is None and pair is None and (by_name or not self._own(connection)):
                 known = self._resumed(connection, place, name)
             if known is not None:
                 return Opened(known, False, [*await known.refresh(), *known.take_notes(), *_unused(kernel)])
-            session = await self._create(connection, pair, name, kernel, place)
+            session = await self._create(connection, Wanted(place, pair, name, kernel))
             return Opened(session, True, session.take_notes())
+
+    async def open_run(
+        self, connection: Connection, notebook: NotebookNode, name: str, kernel: str | None, directory: Path
+    ) -> Session:
+        """A session that executes ``notebook``, its kernel in ``directory``; raises as ``open``."""
+        wanted = Wanted(self.workspace_of(connection), None, name, kernel, notebook, directory)
+        return await self._create(connection, wanted)
 
     async def resolve(self, connection: Connection, handle: str | None) -> Session:
         """The session that a call means; without a handle the connection's only one, or a new default.
@@ -150,20 +158,20 @@ class Sessions:
         if self.settings.require_session:
             raise BadRequest(f"Pass `session`. {self._listed(connection)}")
         async with connection.opening:
-            mine = self.of(connection)
+            mine = self._own(connection)
             live = [session for session in mine if session.state != "shutdown"] or mine
             if len(live) > 1:
                 raise BadRequest(f"This connection has several sessions: pass `session`. {self._listed(connection)}")
             if live:
                 return live[0]
-            place = self._workspace(connection)
+            place = self.workspace_of(connection)
             known = self._resumed(connection, place)
-            return known or await self._create(connection, None, None, None, place)
+            return known or await self._create(connection, Wanted(place))
 
     async def resume(self, connection: Connection) -> bool:
         """Whether the connection has a session, or its client goes on with one now; none is made."""
         async with connection.opening:
-            return bool(self.of(connection)) or self._resumed(connection, self._workspace(connection)) is not None
+            return bool(self._own(connection)) or self._resumed(connection, self.workspace_of(connection)) is not None
 
     def find(self, handle: str, connection: Connection | None = None) -> Session:
         """The session of this handle, if it is one that ``connection`` may use. Raises UnknownSession."""
@@ -181,6 +189,10 @@ class Sessions:
         if connection.handles_only:
             return self.usable_by(connection)
         return self._leases.of(connection, self._sessions.values())
+
+    def _own(self, connection: Connection) -> list[Session]:
+        """Those that a call may mean without naming one."""
+        return [session for session in self.of(connection) if not session.is_run]
 
     def all(self) -> list[Session]:
         """Everybody's, oldest first."""
@@ -216,7 +228,8 @@ class Sessions:
         self._changed.set()
         self._changed = anyio.Event()
 
-    def _workspace(self, connection: Connection, chosen: str | Path | None = None) -> Path:
+    def workspace_of(self, connection: Connection, chosen: str | Path | None = None) -> Path:
+        """Its directory, or ``chosen`` below it. Raises FileRefused."""
         root = (connection.workspace or self.settings.workspace).resolve()
         return root if chosen is None else workspace_in(root, chosen, connection.roots)
 
@@ -232,25 +245,21 @@ class Sessions:
         if session is not None:
             free = self._leases.is_free(session) and session.principal == connection.user
             if not free and session not in self.of(connection):
-                raise _held(pair, session, connection.user)
+                raise held_elsewhere(pair, session, connection.user)
             self._leases.hold(session, connection)
         return session
 
     def _resumed(self, connection: Connection, place: Path, name: str | None = None) -> Session | None:
         """The session that a client goes on with when it is started again, if there is no doubt which."""
-        root = self._workspace(connection)
+        root = self.workspace_of(connection)
         free = [
             session
-            for session in self._sessions.values()
-            if self._leases.is_free(session)
-            and (session.principal, session.root, session.agent) == (connection.user, root, connection.agent)
-            and (connection.agent is not None or session.client_name == connection.client_name)
-            and session.workspace == place
+            for session in self._leases.left_by(connection, root, self._sessions.values())
+            if session.workspace == place
             and (session.state != "shutdown" if name is None else name in (session.name, session.handle))
         ]
         if connection.agent is not None:
-            free.sort(key=lambda session: session.last_used, reverse=True)
-            free = free[:1]
+            free = sorted(free, key=lambda session: session.last_used, reverse=True)[:1]
         if len(free) == 1:
             self._leases.hold(free[0], connection)
             free[0].say(f"Resumed the session {free[0].handle}: its kernel is {free[0].state}.")
@@ -260,9 +269,8 @@ class Sessions:
             connection.candidates = f"Several are free, and any may be yours: {names}."
         return None
 
-    async def _create(
-        self, connection: Connection, pair: files.Pair | None, name: str | None, kernel: str | None, place: Path
-    ) -> Session:
+    async def _create(self, connection: Connection, wanted: Wanted) -> Session:
+        pair, place = wanted.pair, wanted.place
         on_disk = None if pair is None else await anyio.to_thread.run_sync(files.read, pair)
         await anyio.to_thread.run_sync(make_workspace, place)
         # Somebody may have opened the same file since it was looked for; from here to its entry nothing waits.
@@ -271,7 +279,7 @@ class Sessions:
             return taken
         self._quotas.check_session(connection.user)
         mine = {session.name for session in self._sessions.values() if session.principal == connection.user}
-        chosen = free_name(name or (pair.paths[0].stem if pair else "notebook"), mine)
+        chosen = free_name(wanted.name or (pair.paths[0].stem if pair else "notebook"), mine)
         handle = new_handle(chosen)
         directory = state.session_directory(self.settings.home, handle)
         options = replace(
@@ -279,13 +287,14 @@ class Sessions:
             handle=handle,
             name=chosen,
             workspace=place,
-            root=self._workspace(connection),
+            root=self.workspace_of(connection),
             principal=connection.user,
-            kernel_name=kernel,
             started=datetime.now(UTC).isoformat(timespec="microseconds"),  # the order of a successor
             check_free=partial(self._check_free, handle),
+            **wanted.options(),
         )
         session = Session(options, self._starter(options), self._tasks, on_disk)
+        session.notebook.node = wanted.notebook or session.notebook.node
         self._sessions[handle] = session
         self._count_changed()
         self._leases.hold(session, connection)
@@ -298,7 +307,7 @@ class Sessions:
             raise
         for note in self._unreadable.notes(connection.user):
             session.say(note)
-        if connection.candidates:
+        if connection.candidates and not session.is_run:
             session.say(f"This session is new. {connection.candidates} Pass `session` to go on with one of them.")
             connection.candidates = ""
         return session
@@ -332,7 +341,8 @@ class Sessions:
                 if not unused or session.state == "busy" or self.is_held(session):
                     continue
                 try:
-                    await session.save()
+                    if not session.is_run:  # it has its executed copy
+                        await session.save()
                 except NotebookError as exc:
                     logger.warning("%s is unused but could not be saved, and is kept: %s", session.handle, exc)
                     continue
@@ -342,7 +352,7 @@ class Sessions:
         mine = self._sessions.get(handle)
         for other in self._sessions.values():
             if other is not mine and other.has(pair):
-                raise _held(pair, other, mine.principal if mine is not None else "")
+                raise held_elsewhere(pair, other, mine.principal if mine is not None else "")
 
     def _options(self, directory: Path) -> SessionOptions:
         return SessionOptions(
@@ -358,7 +368,7 @@ class Sessions:
             on_change=self._tell,
             policy=self.settings.runtime,
             masking=masking_by(self.settings),
-            client_environment=partial(self._client_environment, directory.name),
+            client_environment=partial(self.environment_of, directory.name),
             check_free=partial(self._check_free, directory.name),
         )
 
@@ -366,7 +376,7 @@ class Sessions:
         start = starter(self.settings, self._keeper, options)
         return self._quotas.limited(options.handle, options.principal, start)
 
-    def _client_environment(self, handle: str) -> Mapping[str, str]:
+    def environment_of(self, handle: str) -> Mapping[str, str]:
         """Of the client that uses the session; the server's own where none does, or it sent none."""
         session = self._sessions.get(handle)
         user = self._leases.connection_of(session) if session is not None else None
@@ -382,13 +392,6 @@ class Sessions:
                 listener(handle, cell_id)
             except Exception:
                 logger.exception("A listener failed on a change of %s", handle)
-
-
-def _held(pair: files.Pair, session: Session, principal: str) -> FileRefused:
-    """Of another principal's session nothing is told."""
-    if session.principal != principal:
-        return FileRefused(f"{pair.name} cannot be opened or written here: work on a copy.")
-    return FileRefused(f"{pair.name} is open in another session, {session.name!r}: work on a copy.")
 
 
 def _unused(kernel: str | None) -> list[str]:

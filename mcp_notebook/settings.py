@@ -81,6 +81,8 @@ class Settings:
     """How much a principal, a session and a request may take: a table of its own."""
     auth: Auth = field(default_factory=Auth)
     """Whose JSON web tokens are accepted over HTTP: a table of its own."""
+    nbval_sanitize_with: str | None = None
+    """nbval's file of what is not compared when a notebook is verified, relative to the workspace."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What kernels inherit, before withholding."""
     env_pass: tuple[str, ...] = ()

@@ -60,6 +60,22 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "inspect_variables": {"name": None, "session": None},
     "list_sessions": {},
+    "notebook_create": {"task_description": NOTHING, "path": None, "parameters": None, "session": None},
+    "notebook_edit": {"path": NOTHING, "cell_index": NOTHING, "new_source": NOTHING, "session": None},
+    "notebook_execute": {
+        "path": NOTHING,
+        "parameters": None,
+        "output_path": None,
+        "verify": False,
+        "resume": None,
+        "timeout_s": None,
+        "wait_s": 45,
+        "request_id": None,
+        "session": None,
+    },
+    "notebook_diff": {"path": NOTHING, "against": "HEAD", "session": None},
+    "notebook_commit": {"path": NOTHING, "message": NOTHING, "branch": None, "session": None},
+    "notebook_pr": {"branch": NOTHING, "title": NOTHING, "description": NOTHING, "base": None, "session": None},
 }
 CHOICES = {
     ("edit_cell", "edit_mode"): ["replace", "insert", "delete", "move"],
@@ -77,7 +93,7 @@ CHOICES = {
     ],
 }
 STRUCTURED = {"open_session", "inspect_variables", "list_sessions"}
-READ_ONLY = {"read_notebook", "get_output", "inspect_variables", "list_sessions"}
+READ_ONLY = {"read_notebook", "get_output", "inspect_variables", "list_sessions", "notebook_diff"}
 RAISES_ALARMS = re.compile(r"import os|exec\(|eval\(|curl http|ignore (all|previous)|<\w+>", re.IGNORECASE)
 
 

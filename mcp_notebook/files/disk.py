@@ -11,6 +11,7 @@ import hashlib
 import os
 import secrets
 import stat
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ _WHAT_TO_DO = {
     errno.EPERM: "Permission is missing: save to another path, or have the permissions changed.",
     errno.ENAMETOOLONG: "Save under a shorter name.",
 }
+
+# Between the look at what is there and the renames nobody else of this process may write.
+_RENAMING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -108,13 +112,40 @@ def replace(files: Mapping[Path, bytes], *, expected: Mapping[Path, str]) -> boo
         for path, data in files.items():
             with _save_errors(path):
                 staged[path] = _staged(path, data)
-        if any(digest(contents(path)) != was for path, was in expected.items()):
-            return False
-        _rename_all(staged)
+        with _RENAMING:
+            if any(digest(contents(path)) != was for path, was in expected.items()):
+                return False
+            _rename_all(staged)
         return True
     finally:
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
+
+
+def create(path: Path, data: bytes) -> bool:
+    """Write a file that nobody has; False, and nothing done, if there is one. Missing directories are made.
+
+    Raises:
+        SaveFailed: naming the path; there is no such file.
+    """
+    with _save_errors(path):
+        _sweep(path.parent)
+        staged = _staged(path, data)
+        try:
+            try:
+                path.hardlink_to(staged)
+            except FileExistsError:
+                return False
+            except OSError:  # no hard links on this file system
+                try:
+                    with path.open("xb") as file:
+                        file.write(data)
+                except FileExistsError:
+                    return False
+            _sync_directory(path.parent)
+            return True
+        finally:
+            staged.unlink(missing_ok=True)
 
 
 def _sweep(directory: Path) -> None:

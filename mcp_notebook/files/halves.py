@@ -101,7 +101,7 @@ def _recognised(cell: NotebookNode, old: NotebookNode | None, *, tags: bool) -> 
         new |= {"outputs": [], "execution_count": None}
     if old is not None:
         new["id"] = old["id"]
-        if cell["cell_type"] == old["cell_type"] and _as_said(cell["source"]) == _as_said(old["source"]):
+        if cell["cell_type"] == old["cell_type"] and as_said(cell["source"]) == as_said(old["source"]):
             new["source"] = old["source"]
         metadata = {key: old["metadata"][key] for key in old["metadata"] if key != "tags" or not tags} | metadata
         if cell["cell_type"] == old["cell_type"] == "code":
@@ -111,7 +111,7 @@ def _recognised(cell: NotebookNode, old: NotebookNode | None, *, tags: bool) -> 
     return node({**new, "metadata": metadata})
 
 
-def _as_said(source: str) -> str:
+def as_said(source: str) -> str:
     """What a text can say of it: empty lines at both ends are the text's own."""
     return source.rstrip().lstrip("\n")
 

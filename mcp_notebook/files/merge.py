@@ -6,20 +6,22 @@ cells. Why this is our own and not nbdime's: docs/decisions/0002-merge-by-cell.m
 """
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from nbformat import NotebookNode
 
 from mcp_notebook.files.ipynb import node, stable_id
-from mcp_notebook.files.lines import merge_lines
+from mcp_notebook.files.lines import line_changes, merge_lines
 from mcp_notebook.files.matching import match
 
 CONFLICT_TAG = "conflict-on-disk"
 """On the cell that holds the disk's version of what both sides changed; it follows ours."""
 
 _NAMED = 10
+_LINES = 20
+_LINE_CHARS = 160
 _OF_THE_FILES = ("jupytext", "mcp_notebook")
 _ABSENT = object()
 
@@ -30,12 +32,17 @@ class Merged:
 
     notebook: NotebookNode
     notes: tuple[str, ...]
+    conflicts: tuple[tuple[str, str], ...] = ()
+    """The ids of cells that were kept twice: ours, and theirs, which has the tag."""
+    is_clean: bool = True
+    """Whether nobody has to decide anything: no cell was kept twice, or against a deletion, or moved by both."""
 
 
 @dataclass
 class _Report:
     """Cell ids by what happened to them."""
 
+    tag: str
     edited: list[str] = field(default_factory=list)
     run: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
@@ -47,15 +54,15 @@ class _Report:
     both_moved: bool = False
 
 
-def merge(base: NotebookNode, ours: NotebookNode, theirs: NotebookNode) -> Merged:
-    """What both sides made of ``base``; ``theirs`` is the disk's side.
+def merge(base: NotebookNode, ours: NotebookNode, theirs: NotebookNode, tag: str = CONFLICT_TAG) -> Merged:
+    """What both sides made of ``base``; ``theirs`` is the disk's side. ``tag`` is for its cells that stay beside ours.
 
     The cells of ``theirs`` may get other ids: those of the base cells that they are.
     Outputs are ours if ours ran since ``base``, else theirs.
     """
     recognise(theirs.cells, base.cells)
     was, here, there = ({cell["id"]: cell for cell in side.cells} for side in (base, ours, theirs))
-    report = _Report()
+    report = _Report(tag)
     taken = {*was, *here, *there}
     cells = []
     for cell_id in _order(list(was), list(here), list(there), report):
@@ -63,10 +70,11 @@ def merge(base: NotebookNode, ours: NotebookNode, theirs: NotebookNode) -> Merge
     merged = copy.copy(ours)
     merged["metadata"] = _merged_mapping(base.metadata, ours.metadata, theirs.metadata)
     merged["cells"] = cells
-    notes = tuple(_sentences(report))
+    notes = tuple(_sentences(report, {cell["id"]: cell["source"] for cell in cells}))
     if not notes and (cells != ours.cells or _shown(merged.metadata) != _shown(ours.metadata)):
         notes = ("The file had changed on disk and was merged by cell (metadata there).",)
-    return Merged(merged, notes)
+    doubtful = report.conflicts or report.kept_ours or report.kept_theirs or report.both_moved
+    return Merged(merged, notes, tuple(report.conflicts), not doubtful)
 
 
 def recognise(theirs: Sequence[NotebookNode], base: Sequence[NotebookNode]) -> None:
@@ -146,7 +154,7 @@ def _merged_cell(
         twin = copy.deepcopy(theirs)
         twin["id"] = stable_id(twin, taken)
         taken.add(twin["id"])
-        twin["metadata"]["tags"] = [*twin["metadata"].get("tags", []), CONFLICT_TAG]
+        twin["metadata"]["tags"] = [*twin["metadata"].get("tags", []), report.tag]
         report.conflicts.append((ours["id"], twin["id"]))
         return [ours, twin]
     if content != _content(ours):
@@ -223,7 +231,7 @@ def _run(cell: NotebookNode) -> tuple[Any, Any]:
     return cell.get("outputs"), cell.get("execution_count")
 
 
-def _sentences(report: _Report) -> Iterable[str]:
+def _sentences(report: _Report, sources: Mapping[str, str]) -> Iterable[str]:
     taken = {"edited": report.edited, "run": report.run, "added": report.added, "deleted": report.deleted}
     done = [f"{what} there: {_named(ids)}" for what, ids in taken.items() if ids]
     if report.moved and not report.both_moved:
@@ -233,16 +241,23 @@ def _sentences(report: _Report) -> Iterable[str]:
     for ours, twin in report.conflicts[:_NAMED]:
         yield (
             f"Cell {ours} was changed here and on disk: yours stays, the disk's follows as cell {twin}, "
-            f"tagged {CONFLICT_TAG}. Put what is right into one of them and delete the other."
+            f"tagged {report.tag}. Put what is right into one of them and delete the other. From yours to the disk's:\n"
+            f"{_shown_changes(sources[ours], sources[twin])}"
         )
     if len(report.conflicts) > _NAMED:
-        yield f"{len(report.conflicts) - _NAMED} more cells were kept twice: look for the tag {CONFLICT_TAG}."
+        yield f"{len(report.conflicts) - _NAMED} more cells were kept twice: look for the tag {report.tag}."
     if report.kept_ours:
         yield f"Deleted on disk but edited or run here, so they stay: {_named(report.kept_ours)}."
     if report.kept_theirs:
         yield f"Deleted here but edited on disk, so they are back: {_named(report.kept_theirs)}."
     if report.both_moved:
         yield "Cells were moved here and on disk: the order is yours."
+
+
+def _shown_changes(ours: str, theirs: str) -> str:
+    lines = [line if len(line) <= _LINE_CHARS else f"{line[:_LINE_CHARS]}..." for line in line_changes(ours, theirs)]
+    more = [f"({len(lines) - _LINES} more lines)"] if len(lines) > _LINES else []
+    return "\n".join([*lines[:_LINES], *more])
 
 
 def _named(ids: list[str]) -> str:

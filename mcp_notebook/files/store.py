@@ -34,6 +34,8 @@ class OnDisk:
     """False when the text says something else than ``notebook`` and has to be written."""
     base: NotebookNode = field(default_factory=ipynb.empty, repr=False)
     stamps: dict[Path, Stamp | None] = field(default_factory=dict, repr=False, compare=False)
+    is_composed: bool = field(default=False, compare=False)
+    """Whether the text is known to be as jupytext writes it."""
 
 
 def read(pair: Pair, base: OnDisk | None = None) -> OnDisk:
@@ -50,6 +52,24 @@ def read(pair: Pair, base: OnDisk | None = None) -> OnDisk:
     found = _read(pair, contents, *_before(pair, contents, base))
     absent = _absent(pair, base) if all(data is None for data in contents.values()) else ()
     return replace(found, stamps=stamps, notes=(*absent, *found.notes))
+
+
+def read_contents(pair: Pair, contents: Mapping[Path, bytes | None], whence: str) -> NotebookNode:
+    """The notebook that these bytes of the pair's files are, as git has them; ``whence`` is said of them in errors.
+
+    Raises:
+        FileRefused: no UTF-8, no notebook, or invalid beyond repair.
+    """
+    text, book = (None if path is None else path.with_name(f"{whence}{path.name}") for path in (pair.text, pair.ipynb))
+    fmt = pair.fmt
+    if text is not None and pair.text is not None and (data := contents[pair.text]) is not None:
+        fmt = texts.format_of(ipynb.decoded(data, text).removeprefix("\ufeff"), text)
+        if fmt is None:
+            raise FileRefused(f"{text.name} is a script there, not a notebook: it has no '# %%' cell.")
+    there = {
+        path: contents[real] for path, real in ((text, pair.text), (book, pair.ipynb)) if path is not None and real
+    }
+    return _read(Pair(book, text, fmt), there, ipynb.empty()).notebook
 
 
 def changed(base: OnDisk) -> bool:
@@ -84,11 +104,18 @@ def write(pair: Pair, notebook: NotebookNode, base: OnDisk | None) -> OnDisk:
         digests = {path: digest(data) for path, data in found.items()}
         ours, notes, holds_cells = _reconciled(pair, notebook, base, found, digests)
         written = copy.deepcopy(ours)
-        files, more = _files(pair, written, found, holds_cells)
+        composed = (
+            base is not None
+            and base.is_composed
+            and pair.text is not None
+            and (base.digests.get(pair.text) == digests[pair.text])
+        )
+        files, more = _files(pair, written, found, holds_cells, composed)
         if disk.replace(_targets(pair, files, found), expected=digests):
             digests |= {path: digest(data) for path, data in files.items()}
             ours.metadata = copy.deepcopy(written.metadata)
-            return OnDisk(ours, pair, digests, (*notes, *more), base=written)
+            composed = composed or pair.text in files
+            return OnDisk(ours, pair, digests, (*notes, *more), is_composed=composed, base=written)
     raise SaveFailed(f"{pair.name} keeps changing on disk while it is saved. Stop the other program and save again.")
 
 
@@ -184,7 +211,11 @@ def _refuse_another(pair: Pair, ours: NotebookNode, theirs: NotebookNode) -> Non
 
 
 def _files(
-    pair: Pair, notebook: NotebookNode, found: Mapping[Path, bytes | None], text_holds_cells: bool
+    pair: Pair,
+    notebook: NotebookNode,
+    found: Mapping[Path, bytes | None],
+    text_holds_cells: bool,
+    text_is_composed: bool,
 ) -> tuple[dict[Path, bytes], tuple[str, ...]]:
     """New bytes of the pair's files, the text first; sets the notebook's own metadata."""
     files: dict[Path, bytes] = {}
@@ -197,6 +228,8 @@ def _files(
             text = texts.compose(notebook, pair.fmt, before, pair.text)
             content = files[pair.text] = text.encode()
             notes = _inexact(notebook, text, pair.fmt, pair.text)
+            if before and not text_is_composed and not texts.is_as_composed(before, pair.fmt, pair.text):
+                notes = (as_jupytext_writes(pair.text, pair.fmt), *notes)
             if not (before or "").strip():
                 notebook.metadata.setdefault("jupytext", texts.pairing(pair.fmt))
         halves.record(notebook, content, pair.text)
@@ -204,6 +237,14 @@ def _files(
         files[pair.ipynb], more = ipynb.compose(notebook, pair.ipynb)
         notes += more
     return files, notes
+
+
+def as_jupytext_writes(path: Path, fmt: str) -> str:
+    """The note on a text that changed in more than its cells."""
+    return (
+        f"{path.name} was not laid out as jupytext writes it, and now is, this once: header, cell marks and empty "
+        f"lines are as `jupytext --to {fmt}` writes them."
+    )
 
 
 def _targets(pair: Pair, files: Mapping[Path, bytes], found: Mapping[Path, bytes | None]) -> dict[Path, bytes]:

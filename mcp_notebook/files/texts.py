@@ -4,10 +4,11 @@ Pure but for jupytext's own configuration files. Text is source, types and tags;
 live in the .ipynb. Formats: https://jupytext.readthedocs.io/en/latest/formats-scripts.html
 """
 
+import copy
 import functools
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,8 @@ from mcp_notebook.files.matching import match
 CELL_FILTER = "tags,-all"
 NOTEBOOK_FILTER = "-jupytext.text_representation.jupytext_version"
 _BOM = "\ufeff"
+_VERSION = re.compile(r"(jupytext_version: )(\S+)")
+_MAIN_LANGUAGE = re.compile(r"^\W* main_language: .*\n", re.MULTILINE)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _MARKDOWN = (".md", ".markdown", ".Rmd", ".qmd")
 # Of the header: where the text is from, not what the notebook is.
@@ -117,22 +120,62 @@ def pairing(fmt: str) -> dict[str, str]:
     }
 
 
-def compose(notebook: NotebookNode, fmt: str, old: str | None, path: Path) -> str:
+def compose(
+    notebook: NotebookNode, fmt: str, old: str | None, path: Path, spacing: Mapping[int, int] | None = None
+) -> str:
     """The notebook as text. Header, layout, line ends and byte order mark of ``old`` stay.
+
+    ``spacing``, by position: empty lines behind a cell, where they are not to follow from what it says.
 
     Raises:
         FileRefused: the format needs a program which is not installed.
     """
     before = parse(old, fmt, path) if old and old.strip() else None
-    cells = _plain_cells(notebook.cells, before.cells if before else [])
-    header = _header(notebook, before, fmt)
-    plain = node({"nbformat": 4, "nbformat_minor": 5, "metadata": header, "cells": cells})
-    try:
-        text: str = _jupytext().writes(plain, fmt)
-    except Exception as exc:  # whatever jupytext's writers raise
-        raise FileRefused(f"{path} cannot be written as {fmt} ({exc}). Save as .ipynb or .py.") from exc
-    text = _SURROGATES.sub("\ufffd", text.rstrip("\n") + "\n" if text.strip() else text)
-    return _in_the_style_of(old, text) if old else text
+    return _composed(notebook, before, fmt, old, path, spacing or {})
+
+
+def is_as_composed(old: str, fmt: str, path: Path) -> bool:
+    """Whether it is as jupytext writes it; else the first change of a cell changes more of it, once."""
+    if not old.strip():
+        return True
+    before = parse(old, fmt, path)
+    return _composed(before, before, fmt, old, path, {}) == old
+
+
+def with_source(old: str, fmt: str, path: Path, position: int, was: str, source: str) -> str | None:
+    """The text with ``source`` in the cell that says ``was``, and else the same, to the byte.
+
+    Empty lines around the cell stay too, where jupytext would follow the style guide anew. None if the text is not as
+    jupytext writes it, or that cell says something else.
+    """
+    before = parse(old, fmt, path)
+    if position >= len(before.cells) or before.cells[position].source.strip() != was.strip():
+        return None
+    if _composed(before, before, fmt, old, path, {}) != old:
+        return None
+    spacing: dict[int, int] = {}
+    for place in _spaced_by(before.cells, position):
+        known = before.cells[place].metadata.get("lines_to_next_cell")
+        counts = (known,) if known is not None else (1, 2, 0)
+        for count in counts:
+            if _composed(before, before, fmt, old, path, spacing | {place: count}) == old:
+                spacing[place] = count
+                break
+    after = copy.copy(before)
+    after.cells = [copy.copy(cell) for cell in before.cells]
+    after.cells[position].source = source
+    return _composed(after, before, fmt, old, path, spacing)
+
+
+def _spaced_by(cells: Sequence[NotebookNode], position: int) -> Iterator[int]:
+    """The cells behind which the empty lines may follow from what the one at ``position`` says."""
+    if position < len(cells) - 1:
+        yield position
+    for place in range(position - 1, -1, -1):
+        yield place
+        lines = cells[place].source.split("\n") if cells[place].cell_type == "code" else ()
+        if any(line.strip() and not line.startswith("#") for line in lines):
+            return
 
 
 def differing(notebook: NotebookNode, text: str, fmt: str, path: Path) -> list[str]:
@@ -181,6 +224,28 @@ def paired(path: Path, formats: str) -> list[Path]:
     return [Path(name) for name, _ in found]
 
 
+def _composed(
+    notebook: NotebookNode,
+    before: NotebookNode | None,
+    fmt: str,
+    old: str | None,
+    path: Path,
+    spacing: Mapping[int, int],
+) -> str:
+    """``before`` is what ``old`` says."""
+    cells = _plain_cells(notebook.cells, before.cells if before else [])
+    for position, lines in spacing.items():
+        cells[position]["metadata"]["lines_to_next_cell"] = lines
+    header = _header(notebook, before, fmt)
+    plain = node({"nbformat": 4, "nbformat_minor": 5, "metadata": header, "cells": cells})
+    try:
+        text: str = _jupytext().writes(plain, fmt)
+    except Exception as exc:  # whatever jupytext's writers raise
+        raise FileRefused(f"{path} cannot be written as {fmt} ({exc}). Save as .ipynb or .py.") from exc
+    text = _SURROGATES.sub("\ufffd", text.rstrip("\n") + _end(old) if text.strip() else text)
+    return _in_the_style_of(old, _with_header_of(old, before, text)) if old else text
+
+
 def _header(notebook: NotebookNode, before: NotebookNode | None, fmt: str) -> dict[str, Any]:
     if before is None:
         known = ("kernelspec", "language_info")
@@ -201,8 +266,10 @@ def _plain_cells(cells: Sequence[NotebookNode], before: Sequence[NotebookNode]) 
         if index is not None and before[index]["cell_type"] == cell["cell_type"]:
             same = before[index]["source"] == cell["source"]
             metadata = _carried_over(before[index], same_source=same)
-        if cell["metadata"].get("tags"):
-            metadata["tags"] = list(cell["metadata"]["tags"])
+        if tags := list(cell["metadata"].get("tags", [])):
+            metadata["tags"] = tags  # where they stood, if there were any
+        elif metadata.get("tags"):
+            del metadata["tags"]
         values = {key: cell[key] for key in ("id", "cell_type", "source")}
         code: dict[str, Any] = {"outputs": [], "execution_count": None} if cell["cell_type"] == "code" else {}
         plain.append({**values, **code, "metadata": metadata})
@@ -211,14 +278,30 @@ def _plain_cells(cells: Sequence[NotebookNode], before: Sequence[NotebookNode]) 
 
 def _carried_over(cell: NotebookNode, *, same_source: bool) -> dict[str, Any]:
     spacing = () if same_source else ("lines_to_next_cell", "lines_to_end_of_cell_marker")
-    dropped = {"tags", *spacing}
     # jupytext reads a title before tags as None and cannot write that
-    return {key: value for key, value in cell.metadata.items() if key not in dropped and value is not None}
+    return {
+        key: value for key, value in cell.metadata.items() if key not in spacing and (key, value) != ("title", None)
+    }
+
+
+def _with_header_of(old: str, before: NotebookNode | None, text: str) -> str:
+    """Which jupytext it was that wrote it, and the language that it reads out of cells, are no changes of it."""
+    about = before.metadata.get("jupytext", {}) if before is not None else {}
+    version = about.get("text_representation", {}).get("jupytext_version")
+    if version is not None:
+        text = _VERSION.sub(lambda found: f"{found[1]}{version}", text, count=1)
+    return text if _MAIN_LANGUAGE.search(old) else _MAIN_LANGUAGE.sub("", text, count=1)
+
+
+def _end(old: str | None) -> str:
+    """The line ends at a text's end."""
+    if not old or not old.strip():
+        return "\n"
+    plain = old.replace("\r\n", "\n")
+    return "\n" * (len(plain) - len(plain.rstrip("\n")))
 
 
 def _in_the_style_of(old: str, text: str) -> str:
-    if not old.endswith(("\n", "\r")):
-        text = text.removesuffix("\n")
     if old.count("\r\n") * 2 > old.count("\n"):
         text = text.replace("\n", "\r\n")
     return _BOM + text if old.startswith(_BOM) else text

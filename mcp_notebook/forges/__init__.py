@@ -3,7 +3,7 @@
 Also the user's own git, by which everything is done that git can do. Nothing here knows of notebooks.
 """
 
-from mcp_notebook.forges.base import Check, Checks, Comment, Draft, Forge, Opened, PullRequest
+from mcp_notebook.forges.base import Check, Checks, Comment, Draft, Forge, Home, Opened, PullRequest
 from mcp_notebook.forges.choice import find_forge
 from mcp_notebook.forges.git import Git
 from mcp_notebook.forges.remotes import Remote
@@ -15,6 +15,7 @@ __all__ = [
     "Draft",
     "Forge",
     "Git",
+    "Home",
     "Opened",
     "PullRequest",
     "Remote",

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mcp_notebook.errors import ForgeFailed
-from mcp_notebook.forges.base import Comment, PullRequest, Verdict
+from mcp_notebook.forges.base import Comment, Home, PullRequest, Verdict
 
 
 def pull_request(found: Any) -> PullRequest:
@@ -22,6 +22,14 @@ def pull_request(found: Any) -> PullRequest:
         )
     except (LookupError, TypeError, ValueError, AttributeError):
         raise ForgeFailed("The forge's answer is no pull request: look at it in its web interface.") from None
+
+
+def home(found: Any) -> Home:
+    """Raises ForgeFailed: the JSON is no repository."""
+    made = Home(text(found, "html_url"), text(found, "default_branch"))
+    if not made.url or not made.default_branch:
+        raise ForgeFailed("The forge's answer is no repository: look at it in its web interface.")
+    return made
 
 
 def owner_of_head(found: Any) -> str:

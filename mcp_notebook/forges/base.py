@@ -54,6 +54,16 @@ class PullRequest:
 
 
 @dataclass(frozen=True)
+class Home:
+    """The repository itself."""
+
+    url: str
+    """Of its page."""
+    default_branch: str
+    """Where pull requests go if nobody says otherwise."""
+
+
+@dataclass(frozen=True)
 class Opened:
     """The pull request, and whether it was made now or was there before, as it is."""
 
@@ -100,8 +110,11 @@ class Forge(Protocol):
     def kind(self) -> str:
         """``gitea``, ``forgejo`` or ``github``."""
 
-    async def default_branch(self) -> str:
-        """Where pull requests go if nobody says otherwise."""
+    async def home(self) -> Home:
+        """The repository's page and its default branch."""
+
+    def page(self, home: Home, commit: str, path: str) -> str:
+        """The URL at which the forge shows a file of a commit."""
 
     async def open(self, draft: Draft) -> Opened:
         """Open the pull request, or find the open one between these branches, which is left as it is."""

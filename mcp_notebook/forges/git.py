@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Self
 
 import anyio
+import anyio.to_thread
 from anyio.abc import Process
 
 from mcp_notebook.errors import GitFailed
@@ -24,6 +25,8 @@ QUICK_S = 60.0
 """For what needs neither network nor hooks."""
 _ENDS_WITHIN_S = 3.0
 _MOST_BYTES = 64_000_000
+_MUCH_BYTES = 500_000
+"""From here on reading and writing take milliseconds, which others should not wait for."""
 _MOST_WORDS_CHARS = 1500
 _OF_A_REPOSITORY = frozenset({
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_DIR", "GIT_GRAFT_FILE",
@@ -32,6 +35,8 @@ _OF_A_REPOSITORY = frozenset({
     "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
 })  # fmt: skip
 """Left out: whoever started the client inside of a hook did not mean our repository."""
+_OF_A_TERMINAL = frozenset({"GPG_TTY"})
+"""Left out: the signing of a commit would ask there for a passphrase."""
 _NEVER_ASKING = {
     "GIT_TERMINAL_PROMPT": "0",
     "GCM_INTERACTIVE": "never",
@@ -77,7 +82,7 @@ class Git:
         kept = {
             name: value
             for name, value in client.items()
-            if name not in _OF_A_REPOSITORY and not name.startswith("GIT_TRACE") and "\0" not in value
+            if name not in _OF_A_REPOSITORY | _OF_A_TERMINAL and not name.startswith("GIT_TRACE") and "\0" not in value
         }
         if "LC_ALL" in kept:  # only the messages are to be English
             kept["LANG"] = kept.pop("LC_ALL")
@@ -88,16 +93,30 @@ class Git:
         """The same with more variables, such as the index to use."""
         return replace(self, environment={**self.environment, **more})
 
+    async def over_network(self) -> Self:
+        """The same with an ssh that asks nobody, unless the user has chosen his own."""
+        chosen = self.environment.get("GIT_SSH_COMMAND") or self.environment.get("GIT_SSH")
+        if chosen or await self.maybe("config", "--get", "core.sshCommand"):
+            return self
+        return self.having(GIT_SSH_COMMAND="ssh -o BatchMode=yes")
+
     async def run(self, *arguments: str, stdin: bytes = b"", timeout_s: float = QUICK_S) -> Done:
         """Run it to its end. If cancelled or late, it and all that it started end first.
 
         Raises:
-            GitFailed: there is no git, or it took longer than ``timeout_s``.
+            GitFailed: there is no git, no room for what it says, or it took longer than ``timeout_s``.
         """
+        try:
+            return await self._run(arguments, stdin, timeout_s)
+        except OSError as exc:
+            raise GitFailed(
+                f"`git {arguments[0]}` cannot be run: {exc.strerror or exc}. Make room, or try again."
+            ) from exc
+
+    async def _run(self, arguments: tuple[str, ...], stdin: bytes, timeout_s: float) -> Done:
+        # Files and no pipes: what a hook leaves running would keep these open.
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            given.write(stdin)
-            given.seek(0)
-            # Files and no pipes: what a hook leaves running would keep these open.
+            await anyio.to_thread.run_sync(_give, given, stdin) if len(stdin) > _MUCH_BYTES else _give(given, stdin)
             process = await self._started(arguments, given, out, err)
             try:
                 with anyio.fail_after(timeout_s):
@@ -109,6 +128,8 @@ class Git:
                 ) from None
             finally:
                 await _end(process)
+            if out.seek(0, os.SEEK_END) > _MUCH_BYTES:
+                return Done(code, await anyio.to_thread.run_sync(_text, out, "surrogateescape"), _text(err, "replace"))
             return Done(code, _text(out, "surrogateescape"), _text(err, "replace"))
 
     async def text(self, *arguments: str, stdin: bytes = b"") -> str:
@@ -155,6 +176,11 @@ async def _end(process: Process) -> None:
                 os.killpg(process.pid, how)
             with anyio.move_on_after(_ENDS_WITHIN_S):
                 await process.wait()
+
+
+def _give(file: IO[bytes], data: bytes) -> None:
+    file.write(data)
+    file.seek(0)
 
 
 def _text(file: IO[bytes], errors: str) -> str:

@@ -5,10 +5,11 @@ https://docs.gitea.com/api and https://forgejo.org/docs/latest/user/api-usage.
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
-from mcp_notebook.forges.answers import comment, owner_of_head, pull_request, text
+from mcp_notebook.forges.answers import comment, home, owner_of_head, pull_request, text
 from mcp_notebook.forges.api import PAGE_SIZE, Api, part
-from mcp_notebook.forges.base import Check, Checks, Comment, Draft, Opened, PullRequest, State, Verdict, together
+from mcp_notebook.forges.base import Check, Checks, Comment, Draft, Home, Opened, PullRequest, State, Verdict, together
 from mcp_notebook.forges.remotes import Remote
 
 _STATES: Mapping[str, State] = {
@@ -35,9 +36,13 @@ class Gitea:
         self._repository = f"/repos/{part(remote.owner)}/{part(remote.name)}"
         self.kind = kind
 
-    async def default_branch(self) -> str:
-        """Where pull requests go if nobody says otherwise."""
-        return text(await self._api.get(self._repository), "default_branch")
+    async def home(self) -> Home:
+        """The repository's page and its default branch."""
+        return home(await self._api.get(self._repository))
+
+    def page(self, home: Home, commit: str, path: str) -> str:
+        """The URL at which the forge shows a file of a commit."""
+        return f"{home.url}/src/commit/{commit}/{quote(path)}"
 
     async def open(self, draft: Draft) -> Opened:
         """Made unless it is there: so two who open it at once get the same one."""

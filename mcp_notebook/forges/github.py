@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
-from mcp_notebook.forges.answers import comment, pull_request, text
+from mcp_notebook.forges.answers import comment, home, pull_request, text
 from mcp_notebook.forges.api import PAGE_SIZE, Answer, Api, part
-from mcp_notebook.forges.base import Check, Checks, Comment, Draft, Opened, PullRequest, State, Verdict, together
+from mcp_notebook.forges.base import Check, Checks, Comment, Draft, Home, Opened, PullRequest, State, Verdict, together
 from mcp_notebook.forges.remotes import Remote
 
 _VERSION = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
@@ -30,10 +31,13 @@ class GitHub:
         self._owner = remote.owner
         self._repository = f"/repos/{part(remote.owner)}/{part(remote.name)}"
 
-    async def default_branch(self) -> str:
-        """Where pull requests go if nobody says otherwise."""
-        found = await self._api.get(self._repository)
-        return text(found, "default_branch")
+    async def home(self) -> Home:
+        """The repository's page and its default branch."""
+        return home(await self._api.get(self._repository))
+
+    def page(self, home: Home, commit: str, path: str) -> str:
+        """The URL at which the forge shows a file of a commit."""
+        return f"{home.url}/blob/{commit}/{quote(path)}"
 
     async def open(self, draft: Draft) -> Opened:
         """Made unless it is there: so two who open it at once get the same one."""

@@ -4,7 +4,7 @@ A kernel executes one request at a time; who calls ``execute`` twice at once has
 knows of notebooks, sessions or MCP.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +34,8 @@ class KernelInfo:
     """The Python that runs it, where it is one."""
     version: str = ""
     """The implementation and its version, such as ``ipython 9.1``."""
+    language_info: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What the kernel tells of its language, for a notebook's metadata; empty where it was taken over."""
     pid: int | None = None
     withheld: tuple[str, ...] = ()
     """Names of environment variables that the kernel was not given."""
@@ -174,8 +176,11 @@ class Kernel(Protocol):
         on_message: OnMessage,
         on_input: OnInput,
         on_sent: OnSent | None = None,
+        allow_stdin: bool = True,
     ) -> Reply:
         """Run ``source`` and return when its reply and all its IOPub messages are here.
+
+        Without ``allow_stdin`` an ``input()`` fails at once.
 
         Every IOPub message of this request goes to ``on_message``, in order; ones that come after the return
         (from threads that the code left behind) do as well. Cancelling the caller does not stop the code.

@@ -79,6 +79,7 @@ class LocalKernel:
         on_message: OnMessage,
         on_input: OnInput,
         on_sent: OnSent | None = None,
+        allow_stdin: bool = True,
     ) -> Reply:
         await self._ready.wait()
         self._check_alive()
@@ -87,7 +88,7 @@ class LocalKernel:
             "silent": False,
             "store_history": True,
             "user_expressions": {},
-            "allow_stdin": True,
+            "allow_stdin": allow_stdin,
             "stop_on_error": False,
         }
         metadata = {"cellId": cell_id} if cell_id else {}
@@ -247,6 +248,7 @@ class LocalKernel:
         self.info = replace(
             self.info,
             language=language.get("name") or self.info.language,
+            language_info=language,
             version=f"{info.get('implementation', '')} {info.get('implementation_version', '')}".strip(),
         )
         self._half_known.set()

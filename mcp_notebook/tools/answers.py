@@ -87,10 +87,11 @@ def _compared(session: Session, run: Run) -> list[str]:
     return [said, *lines, *([f"and {more:,} more"] if more > 0 else [])]
 
 
-def next_call(call: Call, session: Session, tool: str, **arguments: object) -> str:
-    """A call to copy, with ``session`` where it could not be left out."""
-    connection = call.connection
-    if call.settings.require_session or connection.handles_only or len(call.sessions.of(connection)) != 1:
+def next_call(call: Call, session: Session | None, tool: str, **arguments: object) -> str:
+    """A call to copy, with ``session`` where it could not be left out; None where the tool needs none."""
+    connection, settings = call.connection, call.settings
+    is_needed = settings.require_session or connection.handles_only or len(call.sessions.of(connection)) != 1
+    if session is not None and (is_needed or session.is_run):
         arguments["session"] = session.handle
     # JSON's strings are Python's, and the forms that models write both.
     written = (f"{name}={_written(value)}" for name, value in arguments.items())

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from mcp_types import CallToolResult, ElicitRequest, ElicitRequestURLParams, ElicitResult
 
+from mcp_notebook.batch.performing import NotebookRuns
 from mcp_notebook.errors import BadRequest
 from mcp_notebook.execution import Execution
 from mcp_notebook.kernels.base import Tasks
@@ -23,10 +24,13 @@ from mcp_notebook.tools.tool import Call
 class CellTasks:
     """Of all sessions; ``tasks`` owns what ends a job after its cancellation was acknowledged."""
 
-    def __init__(self, settings: Settings, sessions: Sessions, passwords: PasswordPages, tasks: Tasks) -> None:
+    def __init__(
+        self, settings: Settings, sessions: Sessions, passwords: PasswordPages, runs: NotebookRuns, tasks: Tasks
+    ) -> None:
         self._settings = settings
         self._sessions = sessions
         self._passwords = passwords
+        self._runs = runs
         self.tasks = tasks
         self.cancelled: set[str] = set()
         """Ids of tasks."""
@@ -43,7 +47,7 @@ class CellTasks:
         except BadRequest:
             return None
         can = elicitation(context)
-        call = Call(self._sessions, self._settings, connection, self._passwords, _report_nothing, can=can)
+        call = Call(self._sessions, self._settings, connection, self._passwords, self._runs, _report_nothing, can=can)
         return CellTask(self, call, session, job)
 
 

@@ -11,14 +11,13 @@ from pydantic import Field
 
 from mcp_notebook import files
 from mcp_notebook.errors import FileRefused
-from mcp_notebook.masking import Masking
 from mcp_notebook.notebook import Notebook
 from mcp_notebook.notebook import revision as revision_of
 from mcp_notebook.render import MOST_BYTES, cell_markdown, outline
 from mcp_notebook.session import Session
-from mcp_notebook.starting import masking_by
 from mcp_notebook.tools.tool import Call, SessionHandle
 from mcp_notebook.tools.waiting import live_session, with_progress
+from mcp_notebook.tools.workspace import masking_of, workspace_of
 
 EditMode = Literal["replace", "insert", "delete", "move"]
 CellType = Literal["code", "markdown", "raw"]
@@ -98,10 +97,10 @@ async def read_notebook(
     an output that is cut.
     """
     if path is not None:
-        workspace = await _workspace(call, session)
+        workspace = await workspace_of(call, session)
         on_disk = await anyio.to_thread.run_sync(_read_file, path, workspace)
         notebook = Notebook(on_disk.notebook)
-        await anyio.to_thread.run_sync(_masking(call).cells, notebook.cells)
+        await anyio.to_thread.run_sync(masking_of(call).cells, notebook.cells)
         opens = f"The rest: open_session(notebook={path!r}), then get_output(cell_id={{cell_id!r}})"
         text = await _text(call, notebook, {}, cells, outputs, opens)
         if not notebook.cells:
@@ -145,18 +144,6 @@ def _edited(session: Session, mode: EditMode, cell_id: str | None, cell: Noteboo
     done = {"replace": "edited", "insert": "inserted", "delete": "deleted", "move": "moved"}[mode]
     position = session.notebook.position(cell["id"])
     return f"{done} cell={cell['id']} rev={revision_of(cell)} at #{position} ({cell['cell_type']})"
-
-
-async def _workspace(call: Call, session: str | None) -> Path:
-    if session is not None:
-        return (await live_session(call, session)).workspace
-    return call.connection.workspace or call.settings.workspace
-
-
-def _masking(call: Call) -> Masking:
-    masking = masking_by(call.settings)
-    masking.learn(call.connection.environment or call.settings.environment)
-    return masking
 
 
 def _read_file(path: str, workspace: Path) -> files.OnDisk:

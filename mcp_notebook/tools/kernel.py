@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from mcp_types import ContentBlock, TextContent
 from pydantic import Field
 
+from mcp_notebook.batch.jobs import JOB
 from mcp_notebook.errors import BadRequest
 from mcp_notebook.execution import Execution
 from mcp_notebook.render import shortened
@@ -14,6 +15,7 @@ from mcp_notebook.settings import DEFAULT_WAIT_S
 from mcp_notebook.tools.answers import execution_blocks
 from mcp_notebook.tools.asking import made_again
 from mcp_notebook.tools.following import Answer, follow, follow_again
+from mcp_notebook.tools.notebook_execute import stopped
 from mcp_notebook.tools.tool import Call, RequestId, SessionHandle
 from mcp_notebook.tools.waiting import WaitS, existing_session, with_progress
 
@@ -60,6 +62,8 @@ async def control_kernel(
     _check(action, text=text, execution_id=execution_id, dry_run=dry_run, request_id=request_id)
     if (again := await made_again(call, session)) is not None:
         return await follow_again(call, again, wait_s)
+    if action == "interrupt" and execution_id is not None and execution_id.startswith(JOB):
+        return await stopped(call, call.runs.find(execution_id, call.connection.user))
     live = await existing_session(call, session)
     if action == "answer":
         return await _answer(call, live, text or "", execution_id, wait_s)

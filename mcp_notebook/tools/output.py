@@ -7,6 +7,7 @@ import anyio.to_thread
 from mcp_types import ContentBlock, ImageContent, TextContent
 from pydantic import Field
 
+from mcp_notebook.batch.jobs import JOB
 from mcp_notebook.errors import BadRequest, UnknownExecution
 from mcp_notebook.execution import Execution
 from mcp_notebook.notebook import revision
@@ -16,6 +17,7 @@ from mcp_notebook.session import Session
 from mcp_notebook.tools.answers import execution_blocks, execution_header, next_call, next_steps, run_blocks
 from mcp_notebook.tools.asking import made_again, wait_for
 from mcp_notebook.tools.following import Answer
+from mcp_notebook.tools.notebook_execute import followed
 from mcp_notebook.tools.pages import CELL, PAGE_BYTES, Cursor, OutputText, Page, Shown
 from mcp_notebook.tools.searching import Found, search_text
 from mcp_notebook.tools.tool import Call, SessionHandle
@@ -56,6 +58,10 @@ async def get_output(
         raise BadRequest(f"The cursor belongs to {at.key}, not to {execution_id}: leave one out.")
     if search is not None and len(search) > PATTERN_CHARS:
         raise BadRequest(f"search has {len(search):,} characters; {PATTERN_CHARS:,} are the most. Search for less.")
+    if execution_id is not None and execution_id.startswith(JOB):
+        if search is not None or at is not None:
+            raise BadRequest(f"{execution_id} is a run of a notebook: search in the outputs of a cell of its session.")
+        return await followed(call, call.runs.find(execution_id, call.connection.user), wait_s)
     again = await made_again(call, session)
     live = again.session if again is not None else await existing_session(call, session)
     if execution_id is not None and execution_id.startswith(RUN):

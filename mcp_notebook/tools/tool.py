@@ -21,6 +21,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, InputResponses, Result, TextContent, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, create_model
 
+from mcp_notebook.batch.performing import NotebookRuns
 from mcp_notebook.errors import BadRequest, KernelDied, NotebookError
 from mcp_notebook.passwords import PasswordPages
 from mcp_notebook.render import shortened
@@ -57,6 +58,7 @@ class Call:
     settings: Settings
     connection: Connection
     passwords: PasswordPages
+    runs: NotebookRuns
     report_progress: Callable[[float, float | None, str | None], Awaitable[None]]
     """(seconds since the call began, None, message); does nothing unless the client asked for it."""
     began: float = field(default_factory=anyio.current_time)
@@ -97,10 +99,12 @@ class _Own:
         sessions: Sessions,
         settings: Settings,
         passwords: PasswordPages,
+        runs: NotebookRuns,
         row: Declaration,
         arguments: type[BaseModel],
     ) -> None:
         self.sessions, self.settings, self.passwords, self.row = sessions, settings, passwords, row
+        self.runs = runs
         self.arguments = arguments
         self.fields = arguments.model_fields
 
@@ -111,7 +115,9 @@ class NotebookTool(Tool):
     _own: "_Own" = PrivateAttr()
 
     @classmethod
-    def declared(cls, row: Declaration, settings: Settings, sessions: Sessions, passwords: PasswordPages) -> Self:
+    def declared(
+        cls, row: Declaration, settings: Settings, sessions: Sessions, passwords: PasswordPages, runs: NotebookRuns
+    ) -> Self:
         """The tool of one row, with the defaults that ``settings`` give it."""
         metadata = func_metadata(row.function, skip_names=["call"], structured_output=row.structured)
         arguments = _arguments(metadata.arg_model, settings)
@@ -132,7 +138,7 @@ class NotebookTool(Tool):
                 open_world_hint=row.open_world,
             ),
         )
-        tool._own = _Own(sessions, settings, passwords, row, arguments)
+        tool._own = _Own(sessions, settings, passwords, runs, row, arguments)
         return tool
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Result:
@@ -182,6 +188,7 @@ class NotebookTool(Tool):
             own.settings,
             connection,
             own.passwords,
+            own.runs,
             context.report_progress,
             can=elicitation(context.request_context),
             state=context.request_state,

@@ -4,6 +4,6 @@ Functions over files and the user's own git; sessions and tools are no business 
 """
 
 from mcp_notebook.workflow.commit import Committed, Wanted, commit
-from mcp_notebook.workflow.description import Run, describe
+from mcp_notebook.workflow.description import Change, Run, describe
 
-__all__ = ["Committed", "Run", "Wanted", "commit", "describe"]
+__all__ = ["Change", "Committed", "Run", "Wanted", "commit", "describe"]

@@ -5,8 +5,9 @@ the commit, so its hooks, its signature and its settings hold. What cannot be do
 after the commit nothing is undone: the answer says what was not.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +15,6 @@ import anyio
 import anyio.to_thread
 
 from mcp_notebook.errors import CommitRefused, GitFailed
-from mcp_notebook.lock import Lock
 from mcp_notebook.workflow import earlier, entries, places, pushing
 from mcp_notebook.workflow.entries import Entries, Entry
 from mcp_notebook.workflow.places import Place
@@ -31,9 +31,6 @@ from mcp_notebook.workflow.screening import FindSecrets, refuse_secrets
 from mcp_notebook.workflow.stripping import stripped
 
 HOOKS_S = 600.0
-OTHERS_S = 180.0
-"""So long another commit of ours, with its push, is waited for."""
-_LOOKS_EVERY_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ async def commit(wanted: Wanted, *, environment: Mapping[str, str], find_secrets
     names, ignored = await names_in(repository, wanted.paths)
     files = await anyio.to_thread.run_sync(_contents, names)
     await anyio.to_thread.run_sync(refuse_secrets, files, wanted.message, find_secrets)
-    async with _alone(repository):
+    async with places.alone(repository):
         await refuse_unfinished(repository, tuple(names))
         await refuse_nobody(repository.git)
         branch, is_here = await _branch(repository, wanted.branch)
@@ -99,7 +96,10 @@ async def commit(wanted: Wanted, *, environment: Mapping[str, str], find_secrets
         done = await (work.here() if is_here else work.elsewhere())
         notes = tuple(f"{name} was left out: git ignores it." for name in ignored)
         done = replace(done, notes=(*notes, *done.notes))
-        return await _pushed(repository, done, remote) if wanted.push else done
+        try:
+            return await _pushed(repository, done, remote, tuple(names)) if wanted.push else done
+        except GitFailed as exc:
+            return replace(done, remote=remote, notes=(*done.notes, f"It is not known to have been pushed: {exc}"))
 
 
 @dataclass(frozen=True)
@@ -159,8 +159,9 @@ class _Work:
                 await earlier.refuse_to_revert(self.repository, self.branch, wanted, before)
                 await earlier.remember(self.repository, self.branch, wanted)
                 done = await self._commit(place, wanted)
-                made = await entries.in_tree(self.repository.git, str(done.commit), tuple(self.names))
-                await earlier.remember(self.repository, self.branch, made)  # a hook may have changed them
+                with suppress(GitFailed):  # it is made
+                    made = await entries.in_tree(self.repository.git, str(done.commit), tuple(self.names))
+                    await earlier.remember(self.repository, self.branch, made)  # a hook may have changed them
                 return done
         if is_new and not track:
             return await self._branched(head)
@@ -188,7 +189,7 @@ class _Work:
                 blob = await self.repository.git.text("hash-object", "-w", f"--path={name}", "--stdin", stdin=data)
             except GitFailed as exc:
                 raise CommitRefused(f"git does not take {name} in. {NOTHING_DONE} {exc}") from exc
-            is_program = (self.names[name].stat().st_mode & 0o100) != 0
+            is_program = os.access(self.names[name], os.X_OK)
             wanted[name] = Entry(old.mode if old else "100755" if is_program else "100644", blob)
         return wanted, before
 
@@ -204,23 +205,27 @@ class _Work:
         if commit is None or commit == place.before:
             raise CommitRefused(f"git, or a hook of it, refused the commit. {NOTHING_DONE} It says: {failure}")
         shown = ("diff-tree", "--no-commit-id", "--name-only", "-r", "-z", "--root", commit)
-        changed = await place.git.text(*shown)
-        return Committed(self.repository.top, self.branch, commit, tuple(filter(None, changed.split("\0"))))
+        changed = await place.git.maybe(*shown) or ""
+        files = tuple(filter(None, changed.split("\0"))) or tuple(self.names)
+        return Committed(self.repository.top, self.branch, commit, files)
 
     async def _after(self, place: Place, done: Committed, mine: Entries) -> tuple[str, ...]:
         """Where a hook has changed what was committed, the user's index follows it."""
         real = self.repository.git
-        now = await entries.in_tree(real, str(done.commit), done.files)
-        staged = await entries.in_index(real, done.files)
-        before = await entries.in_tree(real, place.before, done.files) if place.before else dict.fromkeys(done.files)
-        behind = {
-            name: now[name]
-            for name in done.files
-            if staged[name] != now[name] and (name in mine or entries.is_untouched(staged[name], before[name]))
-        }
+        names = done.files
+        behind: Entries = {}
         try:
+            now, staged = await entries.in_tree(real, str(done.commit), names), await entries.in_index(real, names)
+            before = await entries.in_tree(real, place.before, names) if place.before else dict.fromkeys(names)
+            behind = {
+                name: now[name]
+                for name in names
+                if staged[name] != now[name] and (name in mine or entries.is_untouched(staged[name], before[name]))
+            }
             await entries.put(real, behind)
         except GitFailed as exc:
+            if not behind:
+                return (f"What a hook may have changed in it could not be looked at: {exc}",)
             return (f"{exc} Until then git shows {', '.join(behind)} as staged: git reset -- {' '.join(behind)}",)
         return ()
 
@@ -243,34 +248,15 @@ async def _branch(repository: Repository, wanted: str | None) -> tuple[str, bool
     return current, True
 
 
-async def _pushed(repository: Repository, done: Committed, remote: str | None) -> Committed:
+async def _pushed(repository: Repository, done: Committed, remote: str | None, names: tuple[str, ...]) -> Committed:
     if await repository.commit_of(f"refs/heads/{done.branch}") is None:  # there was nothing to make it for
         return done
     if remote is None:
         advice = "Not pushed: the repository has no remote. Add one: git remote add origin URL. Then commit again."
         return replace(done, notes=(*done.notes, advice))
-    problem = await pushing.push(repository, remote, done.branch)
+    problem = await pushing.push(repository, remote, done.branch, names)
     notes = done.notes if problem is None else (*done.notes, problem)
     return replace(done, remote=remote, is_pushed=problem is None, notes=notes)
-
-
-@asynccontextmanager
-async def _alone(repository: Repository) -> AsyncIterator[None]:
-    """One commit at a time in a repository, whichever process makes it."""
-    room = repository.common / places.ROOM
-    try:
-        room.mkdir(exist_ok=True)
-        with anyio.move_on_after(OTHERS_S):
-            while (lock := Lock.take(room / "lock")) is None:  # noqa: ASYNC110 - other processes tell nothing
-                await anyio.sleep(_LOOKS_EVERY_S)
-    except OSError as exc:
-        raise CommitRefused(f"{room} cannot be written ({exc.strerror}). {NOTHING_DONE} Mend its permissions.") from exc
-    if lock is None:
-        raise CommitRefused(f"Another commit in {repository.top} does not end. {NOTHING_DONE} Try again later.")
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _contents(names: Mapping[str, Path]) -> dict[str, bytes]:

@@ -34,14 +34,26 @@ class Run:
     """Names and URLs of the executed copies."""
 
 
-def describe(text: str, *, notebook: str, diff: str, run: Run | None = None) -> str:
-    """The body: the author's own ``text`` first. ``diff`` is the cell-level diff as plain text."""
+@dataclass(frozen=True)
+class Change:
+    """What a pull request does to one notebook."""
+
+    notebook: str
+    diff: str
+    """By cell, as plain text."""
+    run: Run | None = None
+
+
+def describe(text: str, changes: Sequence[Change], notes: Sequence[str] = ()) -> str:
+    """The body: the author's own ``text`` first. ``notes`` are sentences of ours."""
     parts = [_cut(text.strip(), _MOST_TEXT_CHARS)] if text.strip() else []
-    if run is not None:
-        parts += _run(notebook, run)
-    parts.append(f"## Changes of {_code(notebook)}")
-    shown = _CONTROLS.sub("", diff.strip("\n"))
-    parts.append(_fenced(_cut(shown, _MOST_DIFF_CHARS), "diff") if shown else "None in its cells.")
+    most = _MOST_DIFF_CHARS // max(len(changes), 1)
+    for change in changes:
+        parts += _run(change.notebook, change.run) if change.run is not None else []
+        parts.append(f"## Changes of {_code(change.notebook)}")
+        shown = _CONTROLS.sub("", change.diff.strip("\n"))
+        parts.append(_fenced(_cut(shown, most), "diff") if shown else "None in its cells.")
+    parts += [_plain(note) for note in notes]
     body = "\n\n".join(parts)
     return f"{_cut(body, MOST_CHARS)}\n"
 

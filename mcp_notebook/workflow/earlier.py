@@ -42,8 +42,16 @@ async def refuse_to_revert(repository: Repository, branch: str, wanted: Entries,
 
 
 async def remember(repository: Repository, branch: str, made: Entries) -> None:
-    """That these are the files as we commit them there, or try to."""
-    await anyio.to_thread.run_sync(_write, repository.common / ROOM / _FILE, branch, made)
+    """That these are the files as we commit them there, or try to.
+
+    Raises:
+        CommitRefused: it cannot be written down.
+    """
+    file = repository.common / ROOM / _FILE
+    try:
+        await anyio.to_thread.run_sync(_write, file, branch, made)
+    except OSError as exc:
+        raise CommitRefused(f"{file} cannot be written ({exc.strerror}). {NOTHING_DONE} Make room there.") from exc
 
 
 def _write(path: Path, branch: str, made: Entries) -> None:

@@ -1,9 +1,10 @@
 """``mcp-notebook git-setup``: git learns to diff and merge notebooks by cell, and takes no outputs in.
 
-The drivers are nbdime's, the filter is nbstripout's. Both are in a file of our own that the repository's configuration
-includes, and in marked lines of its ``info/attributes``: what the user has set stays, and is in force again after
-``--undo``. Nothing of it is committed. The attributes stand in lines of their own and at the end, since the last one
-wins, and nbstripout's installer would add its own diff driver below a file that has none.
+The diff driver is nbdime's, the merge drivers are ours (``merge_driver``), the filter is nbstripout's. All are in a
+file of our own that the repository's configuration includes, and in marked lines of its ``info/attributes``: what the
+user has set stays, and is in force again after ``--undo``. Nothing of it is committed. The attributes stand in lines of
+their own and at the end, since the last one wins, and nbstripout's installer would add its own diff driver below a file
+that has none.
 """
 
 import importlib.util
@@ -17,6 +18,7 @@ import anyio.to_thread
 
 from mcp_notebook.errors import GitFailed
 from mcp_notebook.forges.git import Git
+from mcp_notebook.workflow.merge_driver import CLEAN, CONFLICT
 from mcp_notebook.workflow.places import ROOM
 from mcp_notebook.workflow.repository import Repository, find
 from mcp_notebook.workflow.stripping import OUR_KEYS
@@ -29,9 +31,12 @@ _JOINED = ", after a line that had no end"
 ATTRIBUTES = f"""\
 *.ipynb filter=nbstripout
 *.ipynb diff=jupyternotebook
-*.ipynb merge=jupyternotebook
+*.ipynb merge=mcp-notebook
+*.py diff=mcp-notebook-text
+*.py merge=mcp-notebook-text
 {_END}
 """
+_DRIVERS = ("nbstripout", "jupyternotebook", "mcp-notebook")
 _PACKAGES = ("nbdime", "nbstripout")
 
 
@@ -46,13 +51,20 @@ class Report:
 def configuration(python: str) -> dict[str, str]:
     """What git is told, by key. Python does not look for modules in the repository, whose they would be."""
     run = f"{shlex.quote(python)} -P -m"
+    by_cell = f"{run.replace('%', '%%')} mcp_notebook.workflow.merge_driver %O %A %B %P"
+    by_line = "git merge-file --marker-size=%L -L ours -L base -L theirs %A %O %B"
     return {
         "filter.nbstripout.clean": f"{run} nbstripout --keep-id --extra-keys {shlex.quote(' '.join(OUR_KEYS))}",
         "filter.nbstripout.smudge": "cat",
         "filter.nbstripout.required": "true",
         "diff.jupyternotebook.command": f"{run} nbdime.vcs.git.diffdriver diff --use-filter",
-        "merge.jupyternotebook.driver": f"{run.replace('%', '%%')} nbdime.vcs.git.mergedriver merge %O %A %B %L %P",
-        "merge.jupyternotebook.name": "notebooks by cell (nbdime)",
+        # Above a change stands the cell that it is in, or the function, as git shows it of Python.
+        "diff.mcp-notebook-text.xfuncname": r"^(# %%.*|[ \t]*(class|(async[ \t]+)?def)[ \t].*)$",
+        "merge.mcp-notebook.driver": f"{by_cell}; case $? in {CLEAN}) exit 0;; {CONFLICT}) exit 1;; esac; {by_line}",
+        "merge.mcp-notebook.name": "notebooks by cell",
+        # Python is started for notebooks only, and its absence leaves scripts as git would merge them.
+        "merge.mcp-notebook-text.driver": f"grep -q '^# %%%%' %A && {by_cell} || {by_line}",
+        "merge.mcp-notebook-text.name": "percent scripts by cell, others by line",
     }
 
 
@@ -123,7 +135,7 @@ async def _checked(repository: Repository, wanted: Mapping[str, str]) -> Report:
     if others:
         lines.append(f"But other values are in force for {', '.join(others)}: see git config --show-origin --get-all.")
     seen = await repository.git.text("check-attr", "filter", "diff", "merge", "--", "any.ipynb")
-    wrong = [line for line in seen.splitlines() if line.rpartition(": ")[2] not in ("nbstripout", "jupyternotebook")]
+    wrong = [line for line in seen.splitlines() if line.rpartition(": ")[2] not in _DRIVERS]
     if wrong:
         lines.append(f"But git sees other attributes: {'; '.join(wrong)}.")
     is_good = not others and not wrong

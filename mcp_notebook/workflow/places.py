@@ -12,14 +12,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 
 from mcp_notebook.errors import CommitRefused, GitFailed
 from mcp_notebook.forges.git import Git
+from mcp_notebook.lock import Lock
 from mcp_notebook.workflow.repository import NOTHING_DONE, Repository
 
 ROOM = "mcp-notebook"
 """The directory below git's own in which we keep what lives for the time of a commit."""
+OTHERS_S = 180.0
+"""So long another commit of ours, with its push, is waited for."""
+_LOOKS_EVERY_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,33 @@ class Place:
 
 
 @asynccontextmanager
+async def alone(repository: Repository) -> AsyncIterator[None]:
+    """One commit at a time in a repository, whichever process makes it.
+
+    Raises:
+        CommitRefused: another one does not end, or the repository cannot be written.
+    """
+    room = repository.common / ROOM
+    try:
+        room.mkdir(exist_ok=True)
+        with anyio.move_on_after(OTHERS_S):
+            while (lock := Lock.take(room / "lock")) is None:  # noqa: ASYNC110 - other processes tell nothing
+                await anyio.sleep(_LOOKS_EVERY_S)
+    except OSError as exc:
+        raise CommitRefused(f"{room} cannot be written ({exc.strerror}). {NOTHING_DONE} Mend its permissions.") from exc
+    if lock is None:
+        raise CommitRefused(f"Another commit in {repository.top} does not end. {NOTHING_DONE} Try again later.")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@asynccontextmanager
 async def here(repository: Repository, branch: str) -> AsyncIterator[Place]:
     """The branch that is checked out: its HEAD, with an index of our own."""
     before = await repository.commit_of("HEAD")
-    with _room(repository) as room:
+    with temporary(repository) as room:
         index = room / "index"
         git = repository.git.having(GIT_INDEX_FILE=str(index))
         await _fill(git, repository, index, before)
@@ -51,7 +79,7 @@ async def elsewhere(repository: Repository, branch: str, *, begin: str, track: b
         CommitRefused: the branch is checked out in another work tree, or cannot be made.
     """
     is_new = await repository.commit_of(f"refs/heads/{branch}") is None
-    with _room(repository) as room:
+    with temporary(repository) as room:
         tree = room / "tree"
         new = ("-b", branch, "--track" if track else "--no-track") if is_new else ()
         done = await repository.git.run(
@@ -66,7 +94,7 @@ async def elsewhere(repository: Repository, branch: str, *, begin: str, track: b
             await _fill(git, repository, own / "index", before)
             yield Place(git, branch, before)
         finally:
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True), contextlib.suppress(GitFailed):  # the next commit clears up
                 await repository.git.run("worktree", "remove", "--force", "--force", str(tree))
                 if is_new and await _has_nothing_new(repository, branch, begin):
                     await repository.git.run("branch", "--delete", "--force", branch)
@@ -74,7 +102,7 @@ async def elsewhere(repository: Repository, branch: str, *, begin: str, track: b
 
 async def _fill(git: Git, repository: Repository, index: Path, before: str | None) -> None:
     """The commit's tree, with what the user's index knows of the files' times: git need not read them all."""
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):  # it only makes it faster
         await anyio.to_thread.run_sync(shutil.copyfile, repository.directory / "index", index)
     how = ("--reset", before) if before else ("--empty",)
     done = await git.run("read-tree", *how)
@@ -105,9 +133,15 @@ async def clear(repository: Repository) -> None:
 
 
 @contextlib.contextmanager
-def _room(repository: Repository) -> Iterator[Path]:
+def temporary(repository: Repository) -> Iterator[Path]:
+    """A directory of its own, as long as the block lasts; hold ``alone``, or the next commit takes it away."""
     room = repository.common / ROOM / secrets.token_hex(8)
-    room.mkdir(parents=True)
+    try:
+        room.mkdir(parents=True)
+    except OSError as exc:
+        raise CommitRefused(
+            f"{room.parent} cannot be written ({exc.strerror}). {NOTHING_DONE} Make room there."
+        ) from exc
     try:
         yield room
     finally:

@@ -3,7 +3,8 @@
 A push that is refused changes nothing here: the commit stays where it is.
 """
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mcp_notebook.errors import CommitRefused, GitFailed
@@ -39,23 +40,47 @@ async def remote_for(repository: Repository, branch: str, named: str | None) -> 
     )
 
 
-async def push(repository: Repository, remote: str, branch: str) -> str | None:
-    """Send the branch; None if it arrived, else what happened and what to do."""
-    git = repository.git
-    upstream = await git.maybe("config", "--get", f"branch.{branch}.remote")
+async def push(repository: Repository, remote: str, branch: str, names: Sequence[str] = ()) -> str | None:
+    """Send the branch; None if it arrived, else what happened and what to do.
+
+    ``names`` are the files that were to be committed.
+    """
+    upstream = await repository.git.maybe("config", "--get", f"branch.{branch}.remote")
     options = () if upstream else ("--set-upstream",)
-    ref = f"refs/heads/{branch}"
+    is_here = await repository.branch() == branch
+    way = "" if is_here else _way_to(branch, names)
+    return await _push(repository, remote, f"refs/heads/{branch}", branch, options, way)
+
+
+async def push_commit(repository: Repository, remote: str, commit: str, branch: str) -> str | None:
+    """Send a commit as ``branch``, which there is at the remote only; the answer is that of ``push``."""
+    return await _push(repository, remote, commit, branch)
+
+
+async def _push(
+    repository: Repository, remote: str, source: str, branch: str, options: tuple[str, ...] = (), way: str = ""
+) -> str | None:
+    git = await repository.git.over_network()
     try:
-        done = await git.run("push", "--porcelain", *options, "--", remote, f"{ref}:{ref}", timeout_s=PUSH_S)
+        done = await git.run(
+            "push", "--porcelain", *options, "--", remote, f"{source}:refs/heads/{branch}", timeout_s=PUSH_S
+        )
     except GitFailed as exc:
         return f"It is not known to have been pushed: {exc}"
     if done.code == 0:
         return None
-    refused = Refused(remote, branch, done)
+    refused = Refused(remote, branch, done, way)
     for applies, says in _REASONS:
         if applies(refused):
             return f"Not pushed: {says(refused)}"
     return f"Not pushed to {remote}: {refused.words} Mend it, then commit again: what is committed is then pushed."
+
+
+def _way_to(branch: str, names: Sequence[str]) -> str:
+    """What is committed would be in the way of a checkout as long as it lies there, with its outputs, too."""
+    files = " ".join(shlex.quote(name) for name in names)
+    put_away = f"git stash push --include-untracked -- {files} && " if files else ""
+    return f"{put_away}git switch {shlex.quote(branch)} && "
 
 
 @dataclass(frozen=True)
@@ -65,6 +90,8 @@ class Refused:
     remote: str
     branch: str
     done: Done
+    way: str = ""
+    """The commands that check the branch out, if it is not."""
 
     @property
     def all(self) -> str:
@@ -100,9 +127,9 @@ def _protected(refused: Refused) -> str:
 def _diverged(refused: Refused) -> str:
     remote, branch = refused.remote, refused.branch
     return (
-        f"{remote} has commits on {branch} that are not here. The commit is on your branch {branch}. Take theirs in, "
-        f"with {branch} checked out: git pull --no-rebase {remote} {branch} (`mcp-notebook git-setup` makes git merge "
-        "notebooks by cell). Then commit again: what is committed is then pushed."
+        f"{remote} has commits on {branch} that are not here. The commit is on your branch {branch}. Take theirs in: "
+        f"{refused.way}git pull --no-rebase {remote} {branch} (`mcp-notebook git-setup` makes git merge notebooks by "
+        "cell). Then commit again: what is committed is then pushed."
     )
 
 

@@ -1,7 +1,7 @@
 """The user's repository as it is before a commit: where it is, on which branch, and what forbids one."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +84,14 @@ async def refuse_unfinished(repository: Repository, names: Sequence[str]) -> Non
         )
 
 
+async def check(paths: Sequence[Path], environment: Mapping[str, str]) -> None:
+    """Raises CommitRefused for what forbids a commit of these files, as long as nobody has touched them for it."""
+    directory = next(each for each in paths[0].parents if each.is_dir())  # a new notebook's is made when it is saved
+    repository = await find(directory, environment)
+    there = _names(repository, [path for path in paths if path.exists()])
+    await refuse_unfinished(repository, tuple(there))
+
+
 async def refuse_nobody(git: Git) -> None:
     """Raises CommitRefused if the user has not told git who he is; git would make up a name."""
     for role in ("AUTHOR", "COMMITTER"):
@@ -103,16 +111,28 @@ async def check_branch_name(git: Git, branch: str) -> None:
 
 
 def _names(repository: Repository, paths: Sequence[Path]) -> dict[str, Path]:
-    top = Path(os.path.realpath(repository.top))
+    top = _real(repository.top)
     found = {}
     for path in paths:
-        real = Path(os.path.realpath(path))
+        real = _real(path)
         if not real.is_file():
             raise CommitRefused(f"{path} is not there. {NOTHING_DONE} Save the notebook first.")
         if not real.is_relative_to(top):
             raise CommitRefused(f"{path} is outside of the repository {top}. {NOTHING_DONE}")
         found[real.relative_to(top).as_posix()] = real
     return found
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+async def _refuse_others(repository: Repository, directories: Iterable[Path]) -> None:
+    """Raises CommitRefused for those of a repository inside of this one, such as a submodule."""
+    for directory in directories:
+        inner = await find(directory, repository.git.environment)
+        if inner.top != repository.top:
+            raise CommitRefused(f"{directory} is in another repository, {inner.top}. {NOTHING_DONE}")
 
 
 async def names_in(repository: Repository, paths: Sequence[Path]) -> tuple[dict[str, Path], tuple[str, ...]]:
@@ -122,6 +142,7 @@ async def names_in(repository: Repository, paths: Sequence[Path]) -> tuple[dict[
         CommitRefused: a file is not there, or in another repository.
     """
     found = _names(repository, paths)
+    await _refuse_others(repository, {path.parent for path in found.values()} - {_real(paths[0].parent)})
     asked = "".join(f"{name}\0" for name in found).encode(errors="surrogateescape")
     done = await repository.git.run("check-ignore", "-z", "--stdin", stdin=asked)
     if done.code not in (0, 1):

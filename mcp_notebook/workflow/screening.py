@@ -14,20 +14,27 @@ _BINARY = ("image/", "audio/", "video/", "font/", "application/pdf")
 
 
 def refuse_secrets(files: Mapping[str, bytes], message: str, find: FindSecrets) -> None:
-    """Raises CommitRefused if there is a secret in a file or in the message; it names every place."""
+    """Raises CommitRefused if there is a secret in a file or in the message; it names the places."""
     places = [f"the message ({label})" for _, _, label in find(message)]
+    places = list(dict.fromkeys([*places, *secrets_in(files, find)]))
+    if not places:
+        return
+    more = f" and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
+    raise CommitRefused(
+        f"Nothing was committed, since there would be a secret in it: {'; '.join(places[:_MOST_NAMED])}{more}. Take it "
+        "out (read it from os.environ instead) and, if it was ever shared, revoke it. Then save and commit again. If "
+        "it is none, the user can commit it himself, with git."
+    )
+
+
+def secrets_in(files: Mapping[str, bytes], find: FindSecrets) -> list[str]:
+    """The place and the kind of each secret."""
+    places = []
     for name, data in files.items():
         texts = _cells(name, data) if name.endswith(".ipynb") else None
         for where, text in texts or [(name, data.decode(errors="replace"))]:
             places += [f"{where} line {_line(text, start)} ({label})" for start, _, label in find(text)]
-    if not places:
-        return
-    places = list(dict.fromkeys(places))
-    more = f" and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
-    raise CommitRefused(
-        f"Nothing was committed, since there would be a secret in it: {'; '.join(places[:_MOST_NAMED])}{more}. Take it "
-        "out (read it from os.environ instead) and, if it was ever shared, revoke it. Then save and commit again."
-    )
+    return places
 
 
 def _line(text: str, at: int) -> int:

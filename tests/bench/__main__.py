@@ -15,6 +15,7 @@ from tests.bench import (
     crowd,
     long_output,
     memory,
+    notebook_runs,
     relay,
     report,
     round_trip,
@@ -35,6 +36,7 @@ GROUPS: dict[str, Callable[[Place], Awaitable[list[Figure]]]] = {
     "crowd": crowd.measure,
     "memory": memory.measure,
     "big_notebook": big_notebook.measure,
+    "notebook_runs": notebook_runs.measure,
 }
 
 

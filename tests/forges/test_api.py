@@ -65,7 +65,7 @@ async def test_an_answer_without_end_is_cut(server: Server, forge: Forge) -> Non
     """Before it fills the memory."""
     server.rooms["/api"] = lambda asked: Given(200, {}, b" " * 21_000_000)
     with pytest.raises(ForgeFailed, match="more than 20 MB"):
-        await forge.default_branch()
+        await forge.home()
 
 
 async def test_pages_without_end_are_cut(server: Server, forge: Forge) -> None:
@@ -102,7 +102,7 @@ async def test_a_redirect_to_elsewhere_gets_no_token(
 ) -> None:
     """Not even a request: another port is another origin."""
     server.rooms["/api"] = lambda asked: Given(status, {"Location": f"{elsewhere.url}/api/v1/x?{SECRET}"})
-    for call in (forge.default_branch, lambda: forge.open(DRAFT)):
+    for call in (forge.home, lambda: forge.open(DRAFT)):
         with pytest.raises(ForgeFailed, match=rf"redirects to http://{elsewhere.site.split(':')[0]}") as refused:
             await call()
         assert SECRET not in str(refused.value)
@@ -115,15 +115,19 @@ async def test_a_redirect_within_the_forge_is_followed(server: Server, forge: Fo
 
     def room(asked: object) -> Given:
         path = server.asked[-1].path
-        return Given(200, {}, b'{"default_branch": "trunk"}') if path == new else Given(301, {"Location": new})
+        return (
+            Given(200, {}, b'{"default_branch": "trunk", "html_url": "x"}')
+            if path == new
+            else Given(301, {"Location": new})
+        )
 
     server.rooms["/api"] = room
-    assert await forge.default_branch() == "trunk"
+    assert (await forge.home()).default_branch == "trunk"
     with pytest.raises(ForgeFailed, match="git remote set-url"):
         await forge.open(DRAFT)
     server.rooms["/api"] = lambda asked: Given(301, {"Location": "/api/v1/again"})
     with pytest.raises(ForgeFailed, match="without end"):
-        await forge.default_branch()
+        await forge.home()
 
 
 async def test_the_token_is_in_no_representation(forge: Forge) -> None:

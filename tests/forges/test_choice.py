@@ -189,7 +189,7 @@ async def test_a_site_that_was_asked_in_clear_gets_no_token(server: Server, tmp_
     remote, git = parse(f"http://{SITE}/ada/project.git"), Git.of(tmp_path, environment)
     with pytest.raises(ForgeFailed, match="unencrypted"):
         async with find_forge(remote, git, environment=environment, forge_tokens=[f"{SITE}={TOKEN}"]) as forge:
-            await forge.default_branch()
+            await forge.home()
     assert [("authorization" in asked.headers, asked.path) for asked in server.asked] == [(False, "/api/v1/version")]
 
 

@@ -112,7 +112,7 @@ async def test_what_ci_says_is_read_back(forge: Forge, standin: GiteaStandIn, pr
 
 async def test_the_default_branch_is_asked_for(forge: Forge) -> None:
     """It is where pull requests go."""
-    assert await forge.default_branch() == "main"
+    assert (await forge.home()).default_branch == "main"
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ async def test_a_pull_request_is_opened_and_found(forge: Forge, github: GitHubSt
     assert made.commit == project.commit("work")
     assert made.url == f"{github.server.url}/ada/{project.name}/pull/{made.number}"
     assert await forge.find("other/work", "main") is None
-    assert await forge.default_branch() == "main"
+    assert (await forge.home()).default_branch == "main"
 
 
 async def test_a_branch_that_is_not_there_is_named(forge: Forge) -> None:

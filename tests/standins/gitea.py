@@ -5,6 +5,7 @@ Forgejo. ``flavour`` decides what the two name differently, such as the field ``
 have in common is checked against both. (Forgejo documents no 403.)
 """
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -53,7 +54,7 @@ class GiteaStandIn:
         path = asked.path.removeprefix(BASE)
         if path == "/version":
             return _json(200, {"version": VERSIONS[self.flavour]})
-        person = PEOPLE.get(asked.headers.get("authorization", "").removeprefix("token "))
+        person = PEOPLE.get(_token(asked.headers.get("authorization", "")))
         if person is None:
             return _refused(401, "user does not exist [uid: 0, name: ]")
         match path.split("/")[1:]:
@@ -271,6 +272,14 @@ class Answers:
             "html_url": f"{self.standin.server.url}/line/{said.number}",
             "resolver": None,
         }
+
+
+def _token(header: str) -> str:
+    """As a token, or as the password of basic authentication."""
+    scheme, _, given = header.partition(" ")
+    if scheme.lower() == "basic":
+        return base64.b64decode(given).decode().partition(":")[2]
+    return given if scheme == "token" else ""
 
 
 def _status(status: Any) -> Json:

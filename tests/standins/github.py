@@ -35,6 +35,11 @@ class GitHubStandIn:
         self.projects[f"ada/{name}"] = made
         return made
 
+    @property
+    def violations(self) -> list[str]:
+        """Of what the description says."""
+        return self.contract.violations
+
     def __call__(self, asked: Asked) -> Given:
         """Answer one request."""
         path = asked.path.removeprefix(BASE)
@@ -56,7 +61,7 @@ class GitHubStandIn:
         with project.lock:
             match path[3:]:
                 case []:
-                    return _json(200, _repository())
+                    return _json(200, _repository(f"{self.server.url}/ada/{project.name}"))
                 case ["pulls"] if asked.method == "POST":
                     return self._opened(project, person, json.loads(asked.body))
                 case ["pulls"]:
@@ -137,9 +142,9 @@ def _of(pull: Pull, kind: str, what: str) -> list[Said]:
     return pull.reviews if what == "reviews" else [line for review in pull.reviews for line in review.lines]
 
 
-def _repository() -> Json:
+def _repository(url: str) -> Json:
     """The example is of an older description: it lacks a language, and what it was forked from is not whole."""
-    whole = _example("repository", default_branch="main", language="Python")
+    whole = _example("repository", default_branch="main", language="Python", html_url=url)
     return {key: value for key, value in whole.items() if key not in ("source", "parent", "template_repository")}
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -29,11 +30,16 @@ async def work(tmp_path: Path) -> Work:
     return work
 
 
-def sources(work: Work) -> list[str]:
-    """Of the cells of the notebook on disk, which is valid."""
+def cells(work: Work) -> list[dict[str, Any]]:
+    """Of the notebook on disk, which is valid."""
     notebook = nbformat.read(work.path / "a.ipynb", nbformat.NO_CONVERT)  # type: ignore[no-untyped-call]
     nbformat.validate(notebook)
-    return [cell["source"] for cell in notebook["cells"]]
+    return list(notebook["cells"])
+
+
+def sources(work: Work) -> list[str]:
+    """Of its cells."""
+    return [cell["source"] for cell in cells(work)]
 
 
 async def test_git_add_takes_no_outputs_and_keeps_ids(work: Work) -> None:
@@ -75,35 +81,71 @@ async def test_git_diff_shows_cells(work: Work) -> None:
     assert '"source"' not in shown
 
 
+async def test_git_diff_of_a_text_names_the_cell(work: Work) -> None:
+    """Or the function, as of every Python file."""
+    lines = "\n".join(f"line_{number} = {number}" for number in range(9))
+    body = "\n".join(f"    line_{number} = {number}" for number in range(9))
+    work.write("t.py", f'# %% tags=["first"]\n{lines}\n\n# %%\ndef function():\n{body}\n')
+    work.git("add", "t.py")
+    work.git("commit", "--quiet", "-m", "A text")
+    work.write("t.py", (work.path / "t.py").read_text().replace("line_8 =", "last ="))
+    shown = work.git("diff", "t.py")
+    assert '@@ # %% tags=["first"]' in shown
+    assert "@@ def function():" in shown
+
+
 def change(work: Work, branch: str, *cells: str) -> None:
-    """A commit on a branch that begins at main."""
+    """A commit on a branch that begins at main; cells beyond the three of main are new."""
     work.git("switch", "--quiet", "--create", branch, "main")
     work.notebook("a", *cells)
+    ids = [f"cell-{number}" if number < len(CELLS) else f"{branch}-{number}" for number in range(len(cells))]
+    work.write("a.ipynb", ipynb(*cells, ids=ids))
     work.git("commit", "--quiet", "-am", f"On {branch}")
 
 
 async def test_a_merge_of_different_cells_is_clean(work: Work) -> None:
-    """Both halves of the pair say the same afterwards."""
-    change(work, "theirs", "x = 'theirs'", "y = 2", "z = 3")
-    change(work, "ours", "x = 1", "y = 2", "z = 'ours'")
+    """Both halves of the pair say the same afterwards, also where both sides have added cells in one place."""
+    change(work, "theirs", "x = 'theirs'", *CELLS[1:], "new = 'theirs'")
+    change(work, "ours", "x = 1", "y = 'ours'", "z = 3", "new = 'ours'")
     work.git("merge", "--no-edit", "theirs")
-    assert sources(work) == ["x = 'theirs'", "y = 2", "z = 'ours'"]
-    assert "x = 'theirs'" in work.committed("a.py")
-    assert "z = 'ours'" in work.committed("a.py")
+    merged = ["x = 'theirs'", "y = 'ours'", "z = 3", "new = 'ours'", "new = 'theirs'"]
+    assert sources(work) == merged
+    assert work.committed("a.py") == "\n".join(f"# %%\n{source}\n" for source in merged)
+    assert work.git("status", "--porcelain") == ""
 
 
 async def test_a_merge_of_the_same_cell_is_a_readable_conflict(work: Work) -> None:
-    """The notebook can still be opened, and the cell has both sides."""
-    change(work, "theirs", "x = 'theirs'", "y = 2", "z = 3")
+    """The .ipynb stays a notebook with both versions in it; in the .py git's marks stand around that cell alone."""
+    change(work, "theirs", "x = 'theirs'", "y = 2", "z = 'theirs'")
     change(work, "ours", "x = 'ours'", "y = 2", "z = 3")
     said = work.git("merge", "--no-edit", "theirs", code=1)
     assert "CONFLICT (content): Merge conflict in a.ipynb" in said
-    first, *others = sources(work)
-    assert others == ["y = 2", "z = 3"]
-    assert "<<<<<<< " in first
-    assert "x = 'ours'" in first
-    assert "x = 'theirs'" in first
+    assert "CONFLICT (content): Merge conflict in a.py" in said
+    assert sources(work) == ["x = 'ours'", "x = 'theirs'", "y = 2", "z = 'theirs'"]
+    assert cells(work)[1]["metadata"]["tags"] == ["conflict-theirs"]
+    assert (work.path / "a.py").read_text() == (
+        "# %%\n<<<<<<< ours\nx = 'ours'\n=======\nx = 'theirs'\n>>>>>>> theirs\n\n# %%\ny = 2\n\n# %%\nz = 'theirs'\n"
+    )
     work.git("merge", "--abort")
+
+
+async def test_scripts_are_merged_as_ever(work: Work) -> None:
+    """By line, by git; and so is everything when the Python that was installed for is no longer there."""
+    lines = "".join(f"line_{number} = {number}\n" for number in range(9))
+    work.write("s.py", lines)
+    work.git("add", "s.py")
+    work.git("commit", "--quiet", "-m", "A script")
+    for branch, number in (("theirs", 1), ("ours", 7)):
+        work.git("switch", "--quiet", "--create", branch, "main")
+        work.write("s.py", lines.replace(f"line_{number} =", f"{branch} ="))
+        work.write("a.py", (work.path / "a.py").read_text().replace(CELLS[number // 3], f"{branch} = 1"))
+        work.git("commit", "--quiet", "-am", branch)
+    config = work.path / ".git/mcp-notebook/gitconfig"
+    config.write_text(config.read_text().replace(sys.executable, "/nowhere/python"))
+    work.git("merge", "--no-edit", "theirs")
+    assert (work.path / "s.py").read_text() == lines.replace("line_1 =", "theirs =").replace("line_7 =", "ours =")
+    assert "theirs = 1" in work.committed("a.py")
+    assert "ours = 1" in work.committed("a.py")
 
 
 async def test_undo_takes_away_exactly_that(tmp_path: Path) -> None:

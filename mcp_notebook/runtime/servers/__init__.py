@@ -5,15 +5,17 @@ Nothing is started before it is asked for. A slow, silent or dying server concer
 
 import itertools
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from mcp_notebook.errors import BadRequest, NotebookError, ServerFailed
 from mcp_notebook.runtime.host import Host
 from mcp_notebook.runtime.servers.configuration import Configuration
-from mcp_notebook.runtime.servers.connection import Connection
 from mcp_notebook.runtime.servers.results import matches
+
+if TYPE_CHECKING:
+    from mcp_notebook.runtime.servers.connection import Connection
 
 START_WITHIN_S = 30.0
 MOST_RESULTS = 1000
@@ -103,7 +105,10 @@ class Servers:
                 for connection in everybody:
                     tasks.start_soon(connection.ended)
 
-    def _connection(self, server: str) -> Connection:
+    def _connection(self, server: str) -> "Connection":
+        # the MCP client takes half a second to import, which most runs of notebooks never need
+        from mcp_notebook.runtime.servers.connection import Connection
+
         self._refresh()
         entry = self._configuration.entry(server)
         if server not in self._connections:

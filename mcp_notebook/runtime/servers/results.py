@@ -1,12 +1,13 @@
 """What MCP servers answer, as JSON for the kernel.   Pure."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mcp_types import CallToolResult, Tool
+if TYPE_CHECKING:
+    from mcp_types import CallToolResult, Tool
 
 
-def tool_json(tool: Tool) -> dict[str, Any]:
+def tool_json(tool: "Tool") -> dict[str, Any]:
     """A tool as the kernel makes a function of it."""
     return {
         "name": tool.name,
@@ -17,7 +18,7 @@ def tool_json(tool: Tool) -> dict[str, Any]:
     }
 
 
-def result_json(result: CallToolResult, revision: int) -> dict[str, Any]:
+def result_json(result: "CallToolResult", revision: int) -> dict[str, Any]:
     """An answer: ``structured`` only where there is structured content, blocks as they are on the wire."""
     answer: dict[str, Any] = {"revision": revision}
     if result.structured_content is not None:

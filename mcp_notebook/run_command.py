@@ -1,0 +1,222 @@
+"""``mcp-notebook run IN [OUT]``: a notebook run with parameters, as papermill runs it, with a progress bar.
+
+What it needs is imported when it runs: every command imports this.
+"""
+
+import argparse
+import base64
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+    from mcp_notebook.batch.copies import ExecutedCopy
+    from mcp_notebook.batch.results import Result
+    from mcp_notebook.settings import Settings
+
+FAILED, DIED = 1, 138
+"""Exit codes; the latter is papermill's for a kernel that died."""
+STDOUT = Path("-")
+BAR = "{n_fmt}/{total_fmt} cells |{bar}| {elapsed} {desc}"
+DESCRIPTION = """\
+Runs a notebook (.py, .ipynb, .md, ...) from its first cell to its last on a fresh kernel, and writes the executed copy
+to OUT, by default executions/NAME-TIME.ipynb. IN is never changed. The options mean what papermill's mean; where a
+parameter is given twice, -r wins over -p, that over -y, -f and -b. It ends with 0, 1 where a cell failed or an output
+differs, 2 for wrong usage, 138 where the kernel died.
+"""
+
+
+def add_to(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    run = commands.add_parser(
+        "run", help="run a notebook with parameters, as papermill does", description=DESCRIPTION, parents=parents
+    )
+    run.add_argument("input", metavar="IN", type=Path, help="the notebook")
+    run.add_argument("output", metavar="OUT", type=Path, nargs="?", help="the executed copy, or - for stdout")
+    pair = {"nargs": 2, "action": "append", "default": [], "metavar": ("NAME", "VALUE")}
+    several: dict[str, Any] = {"action": "append", "default": []}
+    run.add_argument("-p", "--parameters", **pair, help="a parameter: a number, True, False, None, else a text")
+    run.add_argument("-r", "--parameters_raw", **pair, help="a parameter that is a text, whatever it looks like")
+    run.add_argument("-f", "--parameters_file", **several, metavar="FILE", help="a YAML file of parameters")
+    run.add_argument("-y", "--parameters_yaml", **several, metavar="YAML", help="parameters as YAML")
+    run.add_argument("-b", "--parameters_base64", **several, metavar="BASE64", help="parameters as YAML in base64")
+    run.add_argument("-k", "--kernel", metavar="NAME", help="the kernel, instead of the one that the notebook names")
+    run.add_argument("-l", "--language", metavar="NAME", help="the notebook's language, instead of what it says")
+    run.add_argument("--cwd", type=Path, metavar="DIR", help="where the kernel runs (default: here)")
+    run.add_argument("--prepare-only", action="store_true", help="write OUT with its parameters, and run nothing")
+    run.add_argument("--report-mode", action="store_true", help="hide the sources in OUT")
+    run.add_argument("--log-output", action="store_true", help="show what cells print instead of the progress")
+    run.add_argument("--start-timeout", type=float, default=60, metavar="S", help="for the kernel (default: 60)")
+    run.add_argument("--execution-timeout", type=float, metavar="S", help="for each cell (default: none)")
+    run.add_argument(
+        "--progress-bar", action=argparse.BooleanOptionalAction, default=True, help="tell how far it is (default)"
+    )
+    run.add_argument("--verify", action="store_true", help="compare the outputs with those stored in IN, as nbval does")
+    run.add_argument("--sanitize-with", type=Path, metavar="FILE", help="nbval's file of what is not compared")
+
+
+def run(options: argparse.Namespace, settings: "Settings") -> int:
+    """Run it and return the exit code. Raises NotebookError."""
+    from mcp_notebook.batch.extras import RUNS, need
+
+    need(RUNS, "papermill", *(["nbval"] if options.verify else []))
+    from mcp_notebook.batch.copies import write_whole
+    from mcp_notebook.batch.executions import new_copy
+    from mcp_notebook.batch.preparing import prepared, read_source
+    from mcp_notebook.errors import BadRequest
+
+    here = Path.cwd()
+    source = read_source(here / options.input.expanduser(), Path(here.anchor))
+    if options.cwd is not None and not options.cwd.is_dir():
+        raise BadRequest(f"--cwd {options.cwd} is no directory: make it, or name another one.")
+    output = options.output
+    if output not in (None, STDOUT):
+        output = here / output.expanduser()
+        if output.resolve() == source.pair.text:
+            raise BadRequest(f"{options.output} is the notebook itself: name another file for the executed copy.")
+    notebook, notes = prepared(
+        source,
+        output,
+        parameters(options),
+        kernel=options.kernel,
+        language=options.language,
+        report_mode=options.report_mode,
+    )
+    for note in notes:
+        sys.stderr.write(f"mcp-notebook: {note}\n")
+    if output is None:
+        output = new_copy(source.path.stem, settings.workspace)
+        notebook["metadata"]["papermill"]["output_path"] = str(output)
+    if options.prepare_only:
+        write_whole(notebook, "-" if output == STDOUT else output.absolute())
+        return 0
+    result = _executed(options, settings, notebook, output, source.notebook)
+    return _told(result, sys.stderr if output == STDOUT else sys.stdout)
+
+
+def parameters(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options give, in papermill's order. Raises BadRequest: no YAML, or no names."""
+    import yaml
+    from papermill.iorw import NoDatesSafeLoader
+
+    from mcp_notebook.errors import BadRequest
+
+    found: dict[str, Any] = {}
+
+    def take(what: str, text: Callable[[], str | bytes]) -> None:
+        try:
+            given = yaml.load(text(), Loader=NoDatesSafeLoader) or {}
+        except (yaml.YAMLError, OSError, ValueError) as exc:
+            raise BadRequest(f"{what} cannot be read: {exc}") from exc
+        if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
+            raise BadRequest(f"{what} is no YAML of names and values.")
+        found.update(given)
+
+    for each in options.parameters_base64:
+        take("-b", lambda each=each: base64.b64decode(each))  # type: ignore[misc]  # the default binds it
+    for each in options.parameters_file:
+        take(f"-f {each}", lambda each=each: Path(each).read_text("utf-8"))  # type: ignore[misc]  # as above
+    for each in options.parameters_yaml:
+        take("-y", lambda each=each: str(each))  # type: ignore[misc]  # as above
+    found |= {name: _typed(value) for name, value in options.parameters}
+    return found | dict(options.parameters_raw)
+
+
+def _typed(value: str) -> Any:
+    """A number, True, False or None where the text is one; papermill's rule for -p."""
+    words = {"True": True, "False": False, "None": None}
+    if value in words:
+        return words[value]
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
+
+
+def _executed(
+    options: argparse.Namespace, settings: "Settings", notebook: "NotebookNode", output: Path, stored: "NotebookNode"
+) -> "Result":
+    from mcp_notebook.batch.alone import execute
+    from mcp_notebook.batch.copies import write_whole
+    from mcp_notebook.batch.printed import Printed
+    from mcp_notebook.batch.results import result_of
+    from mcp_notebook.batch.running import Rules
+
+    rules, compare = Rules(timeout_s=options.execution_timeout), None
+    if options.verify:
+        from mcp_notebook.batch.verification import checked, is_skipped, read_patterns
+
+        rules = Rules(timeout_s=options.execution_timeout, allow_errors=True, skips=is_skipped)
+        patterns = read_patterns(options.sanitize_with) if options.sanitize_with else ()
+        compare = partial(checked, stored, patterns=patterns)
+    copy = _copy(options, notebook, output)
+    copy.notebook_start()
+    directory = (options.cwd or Path.cwd()).absolute()
+    settings = replace(settings, start_timeout_s=options.start_timeout)
+    try:
+        outcome = execute(copy, rules, settings, options.kernel, directory, Printed(options.log_output, None, None))
+    finally:
+        copy.cleanup_pbar()
+        copy.notebook_complete()
+    place = None if output == STDOUT else output.absolute()
+    result = result_of(copy.nb, outcome, place, checked=compare(copy.nb) if compare else None)
+    copy.save()
+    if output == STDOUT:
+        write_whole(copy.nb, "-")
+    return result
+
+
+def _copy(options: argparse.Namespace, notebook: "NotebookNode", output: Path) -> "ExecutedCopy":
+    """With a bar on a terminal, else with lines; the log instead of both, if that was asked for."""
+    import logging
+
+    from mcp_notebook.batch.copies import ExecutedCopy
+
+    stream = sys.stderr if output == STDOUT else sys.stdout
+    shows = options.progress_bar and not options.log_output
+    bar = {"file": stream, "bar_format": BAR, "dynamic_ncols": True} if shows and stream.isatty() else False
+    copy = ExecutedCopy(notebook, None if output == STDOUT else output, progress_bar=bar, log_output=options.log_output)
+    if options.log_output:
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=stream)
+    elif shows and not bar:
+        copy.listeners.append(_Lines(copy, stream))
+    return copy
+
+
+class _Lines:
+    """A line for each cell that has ended, where there is no terminal for a bar."""
+
+    def __init__(self, copy: "ExecutedCopy", stream: TextIO) -> None:
+        self._copy, self._stream = copy, stream
+
+    def __call__(self, index: int, cell: "NotebookNode") -> None:
+        from mcp_notebook.batch.copies import title_of
+
+        told = cell["metadata"]["papermill"]
+        if told["status"] == "running" or cell["cell_type"] != "code":
+            return
+        elapsed = (self._copy.now() - self._copy.start_time).total_seconds()
+        done = f"{index + 1}/{len(self._copy.nb['cells'])} cells, {elapsed:.1f} s"
+        self._stream.write(f"{done}: #{index} {told['status']} in {told['duration']:.2f} s: {title_of(cell)}\n")
+        self._stream.flush()
+
+
+def _told(result: "Result", stream: TextIO) -> int:
+    """Say what came of it; returns the exit code."""
+    from mcp_notebook.batch.telling import told
+    from mcp_notebook.terminal import plain
+
+    stream.write("".join(f"{line}\n" for line in told(result)))
+    if result.failure is not None:
+        lines = "".join(f"{line}\n" for line in result.failure.traceback)
+        sys.stderr.write(lines if sys.stderr.isatty() else plain(lines))
+    if result.is_good:
+        return 0
+    return DIED if result.status == "dead" else FAILED

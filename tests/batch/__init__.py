@@ -1,0 +1,1 @@
+"""Notebooks executed: by papermill's engine, by the command, by the tool."""
