@@ -67,7 +67,7 @@ uninstall:  ## removes what make install made; notebooks and settings stay
 	@rm -rf $(PREFIX)/share/mcp-notebook/environment $(PREFIX)/bin/mcp-notebook
 
 clean:  ## removes what the other targets made
-	@rm -rf .envs out dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@rm -rf .envs out dist build .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each environment carries a mark that is newer than what it was made from, so nothing is installed twice.

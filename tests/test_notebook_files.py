@@ -126,6 +126,26 @@ async def test_an_edit_of_a_pair_changes_that_cell_in_both_files(client: Client,
     assert "says that already: nothing was written" in again
 
 
+async def test_an_edit_of_a_pair_whose_ipynb_was_edited_alone(client: Client, place: Path) -> None:
+    """What JupyterLab without jupytext has changed in the .ipynb gets into the text with it."""
+    saved(place, code("a", "x = 1"), code("b", "y = 2"))
+    book = json.loads((place / "a.ipynb").read_text())
+    book["cells"][0]["source"] = ["x = 'lab'"]
+    (place / "a.ipynb").write_text(json.dumps(book))
+    said = await call(client, "notebook_edit", path=f"{place.name}/a.py", cell_index=1, new_source="y = 3")
+    assert "The .ipynb was edited by a program that left a.py as it was" in said
+    for name in ("a.py", "a.ipynb"):
+        assert "x = 'lab'" in (place / name).read_text()
+        assert "y = 3" in (place / name).read_text()
+
+
+async def test_an_edit_beside_a_cell_that_only_the_ipynb_can_say(client: Client, place: Path) -> None:
+    """It stays as it is there."""
+    saved(place, code("a", "x = 1\n# %%\nz = 3"), code("b", "z = 3"))
+    await call(client, "notebook_edit", path=f"{place.name}/a.py", cell_index=1, new_source="z = 4")
+    assert [cell["source"] for cell in read(locate("a.py", place)).notebook.cells] == ["x = 1\n# %%\nz = 3", "z = 4"]
+
+
 async def test_an_edit_of_a_markdown_cell(client: Client, place: Path) -> None:
     """Its text is given without comment signs."""
     saved(place, text("m", "# T"), code("b", "x = 1"))

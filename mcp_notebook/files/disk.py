@@ -137,15 +137,26 @@ def create(path: Path, data: bytes) -> bool:
             except FileExistsError:
                 return False
             except OSError:  # no hard links on this file system
-                try:
-                    with path.open("xb") as file:
-                        file.write(data)
-                except FileExistsError:
+                if not _written_if_absent(path, data):
                     return False
             _sync_directory(path.parent)
             return True
         finally:
             staged.unlink(missing_ok=True)
+
+
+def _written_if_absent(path: Path, data: bytes) -> bool:
+    try:
+        file = path.open("xb")
+    except FileExistsError:
+        return False
+    try:
+        with file:
+            file.write(data)
+    except BaseException:
+        path.unlink()
+        raise
+    return True
 
 
 def _sweep(directory: Path) -> None:

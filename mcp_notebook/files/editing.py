@@ -3,6 +3,7 @@
 Blocks, as all of this package. It merges nothing: what it edits is what it has just read.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,14 +39,15 @@ def edit(pair: Pair, position: int, source: str) -> Edited:
     for _ in range(_ATTEMPTS):
         found = store.read(pair)
         cell = _cell_at(found.notebook, position, pair)
-        before = str(cell["source"])
+        was = [str(each["source"]) for each in found.notebook.cells]
+        before = was[position]
         if expected not in (None, before):
             raise SaveFailed(f"{pair.name} was changed while it was edited, and was left as it is now. Read it again.")
         expected = before
         if before == source:
             return Edited(cell, before, (), found.notes)
         cell["source"] = source
-        files, notes = _new_files(pair, found, position, before, source)
+        files, notes = _new_files(pair, found, was, position)
         targets = {disk.target(path, pair.workspace): data for path, data in files.items()}
         if disk.replace(targets, expected=found.digests):
             return Edited(cell, before, tuple(files), (*found.notes, *notes))
@@ -71,18 +73,21 @@ def _cell_at(notebook: NotebookNode, position: int, pair: Pair) -> NotebookNode:
 
 
 def _new_files(
-    pair: Pair, found: store.OnDisk, position: int, before: str, source: str
+    pair: Pair, found: store.OnDisk, was: Sequence[str], position: int
 ) -> tuple[dict[Path, bytes], tuple[str, ...]]:
+    cell = found.notebook.cells[position]
     files: dict[Path, bytes] = {}
     notes: tuple[str, ...] = ()
     if pair.text is not None and pair.fmt is not None:
         old = ipynb.decoded(disk.contents(pair.text) or b"", pair.text)
-        text = texts.with_source(old, pair.fmt, pair.text, position, before, source)
+        text = None
+        if found.text_holds_cells:  # else the .ipynb has cells that the text is yet to say
+            text = texts.with_source(old, pair.fmt, pair.text, was, position, cell["source"])
         if text is None:
             text = texts.compose(found.notebook, pair.fmt, old, pair.text)
             if not texts.is_as_composed(old, pair.fmt, pair.text):
                 notes = (store.as_jupytext_writes(pair.text, pair.fmt),)
-        _refuse_what_text_cannot_say(found.notebook, position, text, pair)
+        _refuse_what_text_cannot_say(cell, text, pair)
         files[pair.text] = text.encode()
         halves.record(found.notebook, files[pair.text], pair.text)
     if pair.ipynb is not None:
@@ -91,12 +96,12 @@ def _new_files(
     return files, notes
 
 
-def _refuse_what_text_cannot_say(notebook: NotebookNode, position: int, text: str, pair: Pair) -> None:
+def _refuse_what_text_cannot_say(cell: NotebookNode, text: str, pair: Pair) -> None:
+    """Other cells may be such that the .ipynb alone can say them; the edited one is to be as it was asked for."""
     assert pair.text is not None and pair.fmt is not None
     said = texts.parse(text, pair.fmt, pair.text).cells
-    cell = notebook.cells[position]
-    cells = [(each["cell_type"], halves.as_said(each["source"])) for each in said[position : position + 1]]
-    if len(said) != len(notebook.cells) or cells != [(cell["cell_type"], halves.as_said(cell["source"]))]:
+    wanted = cell["cell_type"], halves.as_said(cell["source"])
+    if all((each["cell_type"], halves.as_said(each["source"])) != wanted for each in said):
         raise FileRefused(
             f"{pair.text.name} cannot say this source as one cell: a line such as '# %%' begins another one there, and "
             "control characters get lost. Nothing was changed; change the source."

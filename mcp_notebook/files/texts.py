@@ -142,14 +142,14 @@ def is_as_composed(old: str, fmt: str, path: Path) -> bool:
     return _composed(before, before, fmt, old, path, {}) == old
 
 
-def with_source(old: str, fmt: str, path: Path, position: int, was: str, source: str) -> str | None:
-    """The text with ``source`` in the cell that says ``was``, and else the same, to the byte.
+def with_source(old: str, fmt: str, path: Path, was: Sequence[str], position: int, source: str) -> str | None:
+    """The text, whose cells say ``was``, with another ``source`` in one of them and else the same, to the byte.
 
     Empty lines around the cell stay too, where jupytext would follow the style guide anew. None if the text is not as
-    jupytext writes it, or that cell says something else.
+    jupytext writes it, or its cells say something else.
     """
     before = parse(old, fmt, path)
-    if position >= len(before.cells) or before.cells[position].source.strip() != was.strip():
+    if [cell.source.strip() for cell in before.cells] != [each.strip() for each in was]:
         return None
     if _composed(before, before, fmt, old, path, {}) != old:
         return None

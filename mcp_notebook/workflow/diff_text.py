@@ -22,21 +22,22 @@ MOST_LINES = 40
 _VALUE_CHARS = 120
 _LEAST_CHARS = 400
 """Of a cell, however many there are: below that only its name is shown."""
+_MOST_KEYS = 20
 _ORDER = ("cell_type", "source", "metadata", "attachments", "outputs", "many_outputs")
 
 
 def diff_text(changes: Changes, chars: int | None = None, size: int | None = None) -> tuple[str, list[CellChange]]:
     """All changes, within about ``chars`` and ``size`` bytes, and the cells that are not shown whole."""
     texts = [_cell(change) for change in changes.cells]
-    about = [_metadata_line("notebook metadata", *each) for each in changes.metadata]
+    about = [_metadata_line("notebook metadata", *each) for each in changes.metadata[:_MOST_KEYS]]
     if not changes.outputs_compared and changes.cells:
         about.append("One side has no outputs, as what is in git: outputs are not compared.")
     while True:
         shown, left = _within(changes.cells, texts, None if chars is None else chars - sum(map(len, about)))
         text = "\n".join([*about, *shown])
-        if chars is None or size is None or len(text.encode()) <= size:
+        if not chars or size is None or len(text.encode()) <= size:
             return text, left
-        chars = chars * size // len(text.encode()) * 9 // 10
+        chars = max(chars, 0) * size // len(text.encode()) * 9 // 10
 
 
 def summary(changes: Changes) -> str:

@@ -94,7 +94,17 @@ def _recognise_by_place(side: NotebookNode, base: NotebookNode) -> None:
 def _is_ambiguous(base: NotebookNode, ours: NotebookNode, theirs: NotebookNode) -> bool:
     """Whether a cell is gone and both sides have new ones: one of these may be that cell, and stand in its place."""
     known, here, there = ({cell["id"] for cell in side.cells} for side in (base, ours, theirs))
-    return bool(known - (here & there) and here - known and there - known)
+    return bool(known - (here & there) and here - known and there - known) or _metadata_differs(base, ours, theirs)
+
+
+def _metadata_differs(base: NotebookNode, ours: NotebookNode, theirs: NotebookNode) -> bool:
+    """Whether both sides changed the metadata of a cell, other than tags, and not to the same."""
+    before, here, there = ({cell["id"]: _without_tags(cell) for cell in side.cells} for side in (base, ours, theirs))
+    return any(before[each] != here[each] != there[each] != before[each] for each in {*before} & {*here} & {*there})
+
+
+def _without_tags(cell: NotebookNode) -> dict[str, Any]:
+    return {key: value for key, value in cell["metadata"].items() if key != "tags"}
 
 
 def _cells_of(text: str, fmt: str, name: Path) -> NotebookNode:

@@ -165,3 +165,15 @@ def test_outputs_of_one_side_only() -> None:
     shown, _ = diff_text(changes(old, new))
     assert shown.startswith("One side has no outputs")
     assert "outputs:" not in shown
+
+
+def test_a_budget_holds_whatever_there_is_to_say() -> None:
+    """Thousands of keys, thousands of cells, letters of several bytes."""
+    old = notebook(*(code(f"c{i}", "漢" * 300) for i in range(2000)))
+    new = notebook(*(code(f"c{i}", "字" * 300) for i in range(2000)))
+    new.metadata.update({f"key {i}": "漢" * 500 for i in range(3000)})
+    for chars, size in ((20_000, 60_000), (20_000, 9000), (1, 1), (0, 0)):
+        shown, left = diff_text(changes(old, new), chars, size)
+        assert len(shown) <= max(chars, 10_000)
+        assert len(shown.encode()) <= max(size, 10_000)
+        assert left[-1].is_at == 1999

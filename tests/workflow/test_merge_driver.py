@@ -59,6 +59,7 @@ def test_texts(tmp_path: Path, base: list[str], ours: list[str], theirs: list[st
             id="another header there",
         ),
         pytest.param(percent("1", "2"), percent("11", "2"), "# %%\n1\n\n# %% slide=1\n2\n", id="other metadata there"),
+        pytest.param("# %%\n1\n", "# %% a=1\n1\n", "# %% a=2\n1\n", id="metadata on both sides"),
         pytest.param(percent("1"), percent("1", "é"), "\udcff", id="no UTF-8"),
     ],
 )  # fmt: skip
