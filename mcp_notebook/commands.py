@@ -11,13 +11,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mcp_notebook import __version__, diff_command, new_command, relay, run_command
-from mcp_notebook.git_commands import ci_setup, commit, git_setup, pr
+from mcp_notebook import __version__, relay
+from mcp_notebook.notebook_commands import ci_setup, commit, diff, git_setup, new, pr, run
 
 USAGE_ERROR = 2
 
-MODULES: Mapping[str, Any] = {"commit": commit, "pr": pr, "git-setup": git_setup, "ci-setup": ci_setup}
-"""Commands that are modules of their own, with ``add`` and ``run``."""
+ON_NOTEBOOKS: Mapping[str, Any] = {
+    "run": run,
+    "new": new,
+    "diff": diff,
+    "commit": commit,
+    "pr": pr,
+    "git-setup": git_setup,
+    "ci-setup": ci_setup,
+}
 
 DESCRIPTION = "A live Jupyter notebook for agents, as an MCP server."
 EPILOG = """\
@@ -76,22 +83,16 @@ def _run(options: argparse.Namespace) -> int:
                 return _answer(options)
             case "demo":
                 return _demo(options)
-            case "diff":
-                return diff_command.run(_settings(options, make_workspace=False), options)
             case "doctor":
                 return _doctor(options)
-            case "run":
-                return _notebook_run(options)
-            case "new":
-                return new_command.run(_settings(options), options)
             case "serve":
                 return _serve(options)
             case "sessions":
                 return _sessions(options)
             case "token":
                 return _token(options)
-        if options.command in MODULES:
-            return int(MODULES[options.command].run(options, _settings(options, make_workspace=False)))
+        if options.command in ON_NOTEBOOKS:
+            return _on_notebooks(options)
         return _embedded(options) if options.embedded else _relay(options)
     except BadSettings as exc:
         return _fail(str(exc), USAGE_ERROR)
@@ -217,9 +218,10 @@ def _doctor(options: argparse.Namespace) -> int:
     return anyio.run(examine, _settings(options))
 
 
-def _notebook_run(options: argparse.Namespace) -> int:
+def _on_notebooks(options: argparse.Namespace) -> int:
     _spare_a_second()
-    return run_command.run(options, _settings(options))
+    settings = _settings(options, make_workspace=options.command in ("run", "new"))
+    return int(ON_NOTEBOOKS[options.command].run(options, settings))
 
 
 def _settings(options: argparse.Namespace, *, make_workspace: bool = True) -> Any:
@@ -266,19 +268,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(command=None, agent=None)
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     _add_demo(commands)
-    run_command.add_to(commands, [common])
+    for module in ON_NOTEBOOKS.values():
+        module.add(commands, common)
     _add_serve(commands)
     _add_sessions(commands)
     _add_token(commands)
     answer = commands.add_parser("answer", help="give a cell the input() or the password that it waits for")
     answer.description = ANSWER
     answer.add_argument("name", nargs="?", metavar="SESSION", help="its name or handle, where cells of several wait")
-    diff_command.add(commands, common)
     doctor = commands.add_parser("doctor", help="check the installation and say what to mend", parents=[common])
     doctor.description = DOCTOR
-    for module in MODULES.values():
-        module.add(commands, common)
-    new_command.add(commands, common)
     return parser
 
 

@@ -17,7 +17,7 @@ from mcp_notebook.render import MOST_BYTES, cell_markdown, outline
 from mcp_notebook.session import Session
 from mcp_notebook.tools.tool import Call, SessionHandle
 from mcp_notebook.tools.waiting import live_session, with_progress
-from mcp_notebook.tools.workspace import masking_of, workspace_of
+from mcp_notebook.tools.workplace import workplace
 
 EditMode = Literal["replace", "insert", "delete", "move"]
 CellType = Literal["code", "markdown", "raw"]
@@ -97,10 +97,10 @@ async def read_notebook(
     an output that is cut.
     """
     if path is not None:
-        workspace = await workspace_of(call, session)
-        on_disk = await anyio.to_thread.run_sync(_read_file, path, workspace)
+        place = await workplace(call, session)
+        on_disk = await anyio.to_thread.run_sync(_read_file, path, place.workspace)
         notebook = Notebook(on_disk.notebook)
-        await anyio.to_thread.run_sync(masking_of(call).cells, notebook.cells)
+        await anyio.to_thread.run_sync(place.masking.cells, notebook.cells)
         opens = f"The rest: open_session(notebook={path!r}), then get_output(cell_id={{cell_id!r}})"
         text = await _text(call, notebook, {}, cells, outputs, opens)
         if not notebook.cells:

@@ -52,7 +52,7 @@ async def _committed(call: Call, path: str, message: str, branch: str | None, ha
         pair,
         message,
         environment=place.environment,
-        find_secrets=place.masking.spans,
+        find_secrets=place.secrets.spans,
         branch=branch,
         save=mine.save if mine is not None else None,
     )

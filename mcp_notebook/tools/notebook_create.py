@@ -8,7 +8,7 @@ from pydantic import Field
 
 from mcp_notebook import files
 from mcp_notebook.tools.tool import Call, SessionHandle
-from mcp_notebook.tools.workspace import workspace_of
+from mcp_notebook.tools.workplace import workplace
 from mcp_notebook.workflow.create import create
 
 
@@ -39,7 +39,7 @@ async def notebook_create(
     to fill it in, or open_session(notebook=path) to work in it live, then notebook_execute(path,
     parameters).
     """
-    workspace = await workspace_of(call, session)
+    workspace = (await workplace(call, session)).workspace
 
     def is_taken(pair: files.Pair) -> bool:
         return any(live.has(pair) for live in call.sessions.all())

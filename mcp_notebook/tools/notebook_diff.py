@@ -1,5 +1,6 @@
 """The tool notebook_diff."""
 
+from functools import partial
 from typing import Annotated
 
 import anyio.to_thread
@@ -9,7 +10,7 @@ from mcp_notebook import files
 from mcp_notebook.render import MOST_BYTES
 from mcp_notebook.tools.tool import Call, SessionHandle
 from mcp_notebook.tools.waiting import with_progress
-from mcp_notebook.tools.workspace import environment_of, masking_of, session_with, workspace_of
+from mcp_notebook.tools.workplace import Workplace, session_with, workplace
 from mcp_notebook.workflow.diff import compare
 
 
@@ -34,18 +35,18 @@ async def notebook_diff(
     Changes nothing and needs no kernel. What a session has not saved is not in the file: save_notebook
     first. Next: notebook_edit or edit_cell to change a cell, notebook_commit to commit it.
     """
-    workspace = await workspace_of(call, session)
-    mask = masking_of(call).cells
-    diff = await with_progress(call, "comparing", lambda: compare(path, against, workspace, environment_of(call), mask))
-    notes = await _unsaved(call, path, session)
+    place = await workplace(call, session)
+    work = partial(compare, path, against, place.workspace, place.environment, place.masking.cells)
+    diff = await with_progress(call, "comparing", work)
+    notes = await _unsaved(call, path, place)
     rest = f"read_notebook(path={path!r}, cells='{{cells}}') shows what is there now of them, `mcp-notebook diff` all."
     chars = call.settings.answer_chars - sum(map(len, notes))
     text = await anyio.to_thread.run_sync(lambda: diff.text(chars, MOST_BYTES, rest))
     return "\n".join([*notes, text])
 
 
-async def _unsaved(call: Call, path: str, handle: str | None) -> list[str]:
-    pair = await anyio.to_thread.run_sync(files.locate, path, await workspace_of(call, handle))
+async def _unsaved(call: Call, path: str, place: Workplace) -> list[str]:
+    pair = await anyio.to_thread.run_sync(files.locate, path, place.workspace)
     live = session_with(call, pair)
     if live is None or not live.has_unsaved:
         return []

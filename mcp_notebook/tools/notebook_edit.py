@@ -17,7 +17,7 @@ from mcp_notebook.notebook import revision
 from mcp_notebook.render import shortened
 from mcp_notebook.tools.tool import Call, SessionHandle
 from mcp_notebook.tools.waiting import with_progress
-from mcp_notebook.tools.workspace import session_with, workspace_of
+from mcp_notebook.tools.workplace import session_with, workplace
 
 DIFF_CHARS = 4000
 _locks: WeakValueDictionary[Path, anyio.Lock] = WeakValueDictionary()
@@ -49,8 +49,8 @@ async def notebook_edit(
     notebook_execute(path) to run it.
     """
     rules.check_source(new_source)
-    workspace = await workspace_of(call, session)
-    pair = await anyio.to_thread.run_sync(files.locate, path, workspace)
+    place = await workplace(call, session)
+    pair = await anyio.to_thread.run_sync(files.locate, path, place.workspace)
     source = new_source.replace("\r\n", "\n").rstrip("\n")
     work = partial(edit, pair, cell_index, source)
     async with _locks.setdefault(pair.paths[0], anyio.Lock()):

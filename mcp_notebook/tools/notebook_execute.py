@@ -24,7 +24,8 @@ from mcp_notebook.render.tracebacks import traceback_text
 from mcp_notebook.settings import DEFAULT_WAIT_S
 from mcp_notebook.tools.answers import next_call
 from mcp_notebook.tools.tool import Call, RequestId, SessionHandle
-from mcp_notebook.tools.waiting import WaitS, cancelled_with_call, existing_session, wait_with_progress, with_progress
+from mcp_notebook.tools.waiting import WaitS, cancelled_with_call, wait_with_progress, with_progress
+from mcp_notebook.tools.workplace import workplace
 
 SOURCE_LINES = 40
 MOST_RUNS = 200
@@ -105,9 +106,7 @@ async def stopped(call: Call, job: Job) -> list[ContentBlock]:
 
 
 async def _order(call: Call, path: str, verify: bool, timeout_s: float | None, session: str | None) -> Order:
-    workspace = call.sessions.workspace_of(call.connection)
-    if session is not None:
-        workspace = (await existing_session(call, session)).workspace
+    workspace = (await workplace(call, session)).workspace
     return await anyio.to_thread.run_sync(partial(_read, call, path, workspace, verify, timeout_s))
 
 

@@ -45,15 +45,15 @@ async def _proposed(call: Call, wanted: Proposal, handle: str | None) -> str:
     if place.session is not None and place.session.path is not None and place.session.path.parent.is_dir():
         directory = place.session.path.parent
     done = await propose(wanted, directory, _means(call, place))
-    return place.masking.text(done.summary)
+    return place.secrets.text(done.summary)
 
 
 def _means(call: Call, place: Workplace) -> Means:
     return Means(
         workspace=place.workspace,
         environment=place.environment,
-        find_secrets=place.masking.spans,
-        mask=place.masking.text,
+        find_secrets=place.secrets.spans,
+        mask=place.secrets.text,
         forges=call.settings.forges,
         forge_tokens=place.forge_tokens,
     )

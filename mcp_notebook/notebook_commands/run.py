@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from mcp_notebook.notebook_commands.values import typed
+
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
@@ -31,10 +33,10 @@ differs, 2 for wrong usage, 138 where the kernel died.
 """
 
 
-def add_to(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
-    """Add the command to the command line."""
+def add(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Its options."""
     run = commands.add_parser(
-        "run", help="run a notebook with parameters, as papermill does", description=DESCRIPTION, parents=parents
+        "run", help="run a notebook with parameters, as papermill does", description=DESCRIPTION, parents=[common]
     )
     run.add_argument("input", metavar="IN", type=Path, help="the notebook")
     run.add_argument("output", metavar="OUT", type=Path, nargs="?", help="the executed copy, or - for stdout")
@@ -123,21 +125,8 @@ def parameters(options: argparse.Namespace) -> dict[str, Any]:
         take(f"-f {each}", lambda each=each: Path(each).read_text("utf-8"))  # type: ignore[misc]  # as above
     for each in options.parameters_yaml:
         take("-y", lambda each=each: str(each))  # type: ignore[misc]  # as above
-    found |= {name: _typed(value) for name, value in options.parameters}
+    found |= {name: typed(value) for name, value in options.parameters}
     return found | dict(options.parameters_raw)
-
-
-def _typed(value: str) -> Any:
-    """A number, True, False or None where the text is one; papermill's rule for -p."""
-    words = {"True": True, "False": False, "None": None}
-    if value in words:
-        return words[value]
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value
 
 
 def _executed(

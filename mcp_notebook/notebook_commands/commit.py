@@ -26,11 +26,10 @@ def run(options: argparse.Namespace, settings: Any) -> int:
     import anyio
 
     from mcp_notebook import files
-    from mcp_notebook.masking import Masking
+    from mcp_notebook.starting import secrets_by
     from mcp_notebook.workflow.notebooks import commit_notebook
 
-    masking = Masking(settings.mask_patterns, secret=settings.env_withhold)
-    masking.learn(settings.environment)
+    masking = secrets_by(settings, settings.environment)
     pair = files.locate(options.path, settings.workspace)
     done = anyio.run(
         lambda: commit_notebook(

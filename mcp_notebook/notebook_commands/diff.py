@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-DIFF = """\
+DESCRIPTION = """\
 Compares a notebook's file with a revision of git, or with another notebook file. A .py and its .ipynb are read
 together; images and long outputs are only said to have changed.
 """
@@ -15,16 +15,16 @@ _END = "\x1b[0m"
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
-    """The command to a parser's, with the options that it shares."""
+    """Its options."""
     diff = commands.add_parser("diff", help="what changed in a notebook, cell by cell", parents=[common])
-    diff.description = DIFF
+    diff.description = DESCRIPTION
     diff.add_argument("path", metavar="PATH", help="the notebook's file, from the workspace: .py, .ipynb, .md ...")
     diff.add_argument(
         "against", nargs="?", default="HEAD", metavar="AGAINST", help="a revision, or another file (default: HEAD)"
     )
 
 
-def run(settings: Any, options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace, settings: Any) -> int:
     """Print it whole; the exit code is 0 whether anything differs or not."""
     import anyio
 
