@@ -35,7 +35,7 @@ from mcp_notebook.options import LOCAL, OnChange, SessionOptions, Wanted
 from mcp_notebook.quotas import Quotas
 from mcp_notebook.session import Session
 from mcp_notebook.settings import Settings
-from mcp_notebook.starting import masking_by, starter
+from mcp_notebook.starting import options_by, starter
 from mcp_notebook.tasks import GuardedTasks
 
 __all__ = ["LOCAL", "Connection", "Opened", "Sessions"]
@@ -355,19 +355,10 @@ class Sessions:
                 raise held_elsewhere(pair, other, mine.principal if mine is not None else "")
 
     def _options(self, directory: Path) -> SessionOptions:
-        return SessionOptions(
-            handle=directory.name,
-            name=directory.name,
-            workspace=self.settings.workspace,
-            directory=directory,
-            spill_over_chars=self.settings.spill_over_chars,
-            queue_limit=self.settings.limits.queue,
-            output_limit_bytes=self.settings.limits.output_bytes,
-            memory_mb=self.settings.limits.memory_mb,
+        return replace(
+            options_by(self.settings, directory),
             outlives_server=self._keeper is not None,
             on_change=self._tell,
-            policy=self.settings.runtime,
-            masking=masking_by(self.settings),
             client_environment=partial(self.environment_of, directory.name),
             check_free=partial(self._check_free, directory.name),
         )

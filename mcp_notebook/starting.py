@@ -42,6 +42,22 @@ def starter(settings: Settings, keeper: Keeper | None, options: SessionOptions) 
     return start
 
 
+def options_by(settings: Settings, directory: Path) -> SessionOptions:
+    """Of a session that keeps its files in ``directory``, which has its handle's name."""
+    return SessionOptions(
+        handle=directory.name,
+        name=directory.name,
+        workspace=settings.workspace,
+        directory=directory,
+        spill_over_chars=settings.spill_over_chars,
+        queue_limit=settings.limits.queue,
+        output_limit_bytes=settings.limits.output_bytes,
+        memory_mb=settings.limits.memory_mb,
+        policy=settings.runtime,
+        masking=masking_by(settings),
+    )
+
+
 def masking_by(settings: Settings) -> Masking:
     """What is masked before an environment is known."""
     return Masking(settings.mask_patterns, secret=settings.env_withhold, enabled=settings.mask_secrets)
