@@ -45,7 +45,7 @@ def read_patterns(path: Path) -> Patterns:
 def check_stored(notebook: NotebookNode) -> None:
     """Raises BadRequest: no cell has run, so that there is nothing to compare with."""
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    if code and all(cell["execution_count"] is None for cell in code):
+    if code and not any(map(_was_run, code)):
         raise BadRequest(
             "No outputs are stored, so there is nothing to verify: run the notebook in a session and save it, or name"
             " an .ipynb that was run."
@@ -78,12 +78,18 @@ def _checked(position: int, stored: NotebookNode, ran: NotebookNode | None, patt
     errors = [output for output in ran["outputs"] if output["output_type"] == "error"]
     if errors and not options.get("check_exception"):
         return Checked(position, cell_id, "failed", f"{errors[-1]['ename']}: {errors[-1]['evalue']}"[:DETAIL_CHARS])
-    if stored["execution_count"] is None:
+    if not _was_run(stored):
         return Checked(position, cell_id, "failed" if stored["outputs"] else "ok", NEVER_RUN * bool(stored["outputs"]))
     if not options.get("check", True):
         return Checked(position, cell_id, "ignored")
     difference = _difference(stored["outputs"], ran["outputs"], patterns)
     return Checked(position, cell_id, "differs" if difference else "ok", difference)
+
+
+def _was_run(cell: NotebookNode) -> bool:
+    """Whether what is stored counts. An output that is kept in git on purpose has no count there."""
+    kept = "keep_output" in cell["metadata"].get("tags", []) or bool(cell["metadata"].get("keep_output"))
+    return cell["execution_count"] is not None or (kept and bool(cell["outputs"]))
 
 
 def _options(cell: NotebookNode) -> dict[str, Any]:

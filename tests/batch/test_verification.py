@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -10,7 +11,7 @@ import pytest
 from nbformat import NotebookNode
 
 from mcp_notebook.batch.checked import GOOD
-from mcp_notebook.batch.verification import checked, is_skipped, read_patterns
+from mcp_notebook.batch.verification import check_stored, checked, is_skipped, read_patterns
 from mcp_notebook.errors import BadRequest
 from mcp_notebook.files.ipynb import node
 from mcp_notebook.settings import Settings
@@ -143,3 +144,15 @@ def test_a_cell_that_was_never_run_must_have_no_outputs() -> None:
     executed.cells = [node(cell | {"execution_count": 1}) for cell in stored.cells]
     stored.cells[2].outputs = [nbformat.v4.new_output("stream", name="stdout", text="x")]  # type: ignore[no-untyped-call]
     assert [(each.position, each.verdict) for each in checked(stored, executed)] == [(1, "ok"), (2, "failed")]
+
+
+def test_an_output_that_is_kept_in_git_is_compared() -> None:
+    """It has no count there, as every other cell."""
+    stored = Case((code("1", "keep_output"), code("2", "keep_output"), code("3"))).notebook
+    stream = partial(nbformat.v4.new_output, "stream", name="stdout")
+    executed = Case(tuple(node(cell | {"execution_count": 1}) for cell in stored.cells)).notebook
+    for cell, was, now in zip(stored.cells, ("a", "b", ""), ("a", "c", "d"), strict=True):
+        cell.outputs = [stream(text=was)] if was else []
+        next(each for each in executed.cells if each.id == cell.id).outputs = [stream(text=now)]
+    check_stored(stored)
+    assert [each.verdict for each in checked(stored, executed)] == ["ok", "differs", "ok"]
