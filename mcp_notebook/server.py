@@ -28,6 +28,7 @@ from mcp_notebook.task_extension import Find, Tasks
 from mcp_notebook.tasks import GuardedTasks
 from mcp_notebook.tools import notebook_tools
 from mcp_notebook.tools.cell_tasks import CellTasks
+from mcp_notebook.tools.notebook_tasks import RunTasks
 
 INSTRUCTIONS = """\
 A live Jupyter notebook: a kernel that keeps its variables between calls, and a document that records \
@@ -93,7 +94,7 @@ async def open_server(
     async with PasswordPages() as passwords, anyio.create_task_group() as tasks:
         runs = NotebookRuns(sessions, GuardedTasks(tasks))
         await runs.recall()
-        cells = CellTasks(settings, sessions, passwords, runs, GuardedTasks(tasks))
+        jobs = [kind(settings, sessions, passwords, runs, GuardedTasks(tasks)) for kind in (CellTasks, RunTasks)]
         server = MCPServer(
             "mcp-notebook",
             title="Live notebook",
@@ -104,7 +105,7 @@ async def open_server(
             subscriptions=resources.news,
             log_level="WARNING",
             request_state_security=await anyio.to_thread.run_sync(sealing, settings.home),
-            extensions=[Tasks(cells.find, *finders)],
+            extensions=[Tasks(*(each.find for each in jobs), *finders)],
         )
         # A span for each message costs 0.1 ms, a third of a call's way through the SDK, and goes nowhere.
         server.middleware[:] = [each for each in server.middleware if type(each).__name__ != "OpenTelemetryMiddleware"]

@@ -48,6 +48,22 @@ async def test_a_task_works_and_is_cancelled(client: Client) -> None:
     assert "\n5" in await call(client, "execute_cell", source="x")
 
 
+async def test_a_run_of_a_notebook_is_a_task(client: Client, sessions: Sessions) -> None:
+    """It is followed to its result, or is cancelled; one that has ended is no longer cancelled."""
+    source = '# %% tags=["parameters"]\ntop = 2\n\n# %%\nimport time\nwhile time.sleep(0.1) or top > 2:\n    pass\n'
+    (sessions.settings.workspace / "long.py").write_text(f"{source}time.sleep(1.5)\nprint('done')\n")
+    text = await call(client, "notebook_execute", path="long.py")
+    assert " ok: " in text
+    created = await begin(client, "notebook_execute", path="long.py", parameters={"top": 3})
+    told = await ask(client.session, "tasks/get", created.task_id)
+    assert told.status == "working"
+    await ask(client.session, "tasks/cancel", created.task_id)
+    assert (await over(client.session, created.task_id)).status == "cancelled"
+    await ask(client.session, "tasks/cancel", created.task_id)
+    with pytest.raises(MCPError, match="no such task"):
+        await ask(client.session, "tasks/get", "n-00000000")
+
+
 async def test_a_cell_that_fails_has_completed(client: Client) -> None:
     """As its result tells, which is no error of the call."""
     created = await begin(client, source="1 / 0", wait_s=0)

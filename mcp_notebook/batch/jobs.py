@@ -79,7 +79,7 @@ class OneRun:
         if self.copy is None:
             return "preparing"
         cells = self.copy.nb["cells"]
-        done = sum(cell["metadata"]["papermill"].get("status") == "completed" for cell in cells)
+        done = sum(cell["metadata"].get("papermill", {}).get("status") == "completed" for cell in cells)
         running = self.session.pending[:1] if self.session is not None else []
         told = [f"{done} of {len(cells)} cells done"]
         for execution in running:
@@ -98,7 +98,7 @@ class Job:
         self.is_sweep = is_sweep
         self.created = time.time()
         """In seconds since the epoch."""
-        self.finished = False
+        self._finished_at: float | None = None
         self.stopping = False
         """Whether somebody has asked it to stop."""
         self.request: tuple[str, str] | None = None
@@ -106,6 +106,20 @@ class Job:
         self.resumed_by: str | None = None
         """The job that has gone on from where this one failed."""
         self._changed = anyio.Event()
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self._finished_at is not None
+
+    @property
+    def updated(self) -> float:
+        """When it changed last, in seconds since the epoch; of one that goes on, now."""
+        return self._finished_at or time.time()
+
+    def finish(self) -> None:
+        """Nothing more comes of it."""
+        self._finished_at = self._finished_at or time.time()
 
     @property
     def latest_line(self) -> str:

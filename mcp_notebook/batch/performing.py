@@ -119,10 +119,10 @@ class NotebookRuns:
                     continue
                 await self._run(job, run)
                 remember(self._home, job)
-            job.finished = True
+            job.finish()
             remember(self._home, job)
         finally:
-            job.finished = True
+            job.finish()
             job.tell()
 
     async def _run(self, job: Job, run: OneRun) -> None:

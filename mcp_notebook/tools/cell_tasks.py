@@ -18,7 +18,7 @@ from mcp_notebook.task_extension import Context, Look
 from mcp_notebook.tools.asking import Job, passed_on, to_ask
 from mcp_notebook.tools.elicitation import elicitation
 from mcp_notebook.tools.following import job_blocks, stop, task_id
-from mcp_notebook.tools.tool import Call
+from mcp_notebook.tools.tool import Call, report_nothing
 
 
 class CellTasks:
@@ -47,7 +47,7 @@ class CellTasks:
         except BadRequest:
             return None
         can = elicitation(context)
-        call = Call(self._sessions, self._settings, connection, self._passwords, self._runs, _report_nothing, can=can)
+        call = Call(self._sessions, self._settings, connection, self._passwords, self._runs, report_nothing, can=can)
         return CellTask(self, call, session, job)
 
 
@@ -120,7 +120,3 @@ def _was_stopped(job: Job) -> bool:
     if isinstance(job, Run):
         return job.stopped
     return job.status in ("interrupted", "cancelled")
-
-
-async def _report_nothing(_progress: float, _total: float | None, _message: str | None) -> None:
-    return None

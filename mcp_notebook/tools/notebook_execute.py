@@ -22,7 +22,9 @@ from mcp_notebook.nodes import output_node
 from mcp_notebook.render import shortened
 from mcp_notebook.render.tracebacks import traceback_text
 from mcp_notebook.settings import DEFAULT_WAIT_S
+from mcp_notebook.task_extension import TaskCreated, task_created
 from mcp_notebook.tools.answers import next_call
+from mcp_notebook.tools.following import TASK_AFTER_S
 from mcp_notebook.tools.tool import Call, RequestId, SessionHandle
 from mcp_notebook.tools.waiting import WaitS, cancelled_with_call, wait_with_progress, with_progress
 from mcp_notebook.tools.workplace import workplace
@@ -56,7 +58,7 @@ async def notebook_execute(
     wait_s: WaitS = DEFAULT_WAIT_S,
     request_id: RequestId = None,
     session: SessionHandle = None,
-) -> list[ContentBlock]:
+) -> list[ContentBlock] | TaskCreated:
     """Run a notebook file from its first cell to its last on a fresh kernel, with parameters, as papermill does.
 
     The file stays as it is. The executed copy, with outputs, times and the injected parameters, goes to
@@ -85,7 +87,10 @@ async def notebook_execute(
         job = requested() or call.runs.begin(made, request_id, arguments)
         mine = job is made
     async with cancelled_with_call(call, job.stop if mine else None):
-        return await followed(call, job, wait_s)
+        answer = await followed(call, job, min(wait_s, TASK_AFTER_S) if call.makes_tasks else wait_s)
+    if call.makes_tasks and not job.finished:
+        return task_created(job.id, job.created, job.updated)
+    return answer
 
 
 async def followed(call: Call, job: Job, wait_s: float) -> list[ContentBlock]:

@@ -223,6 +223,10 @@ class NotebookTool(Tool):
         return {name: getattr(accepted, name) for name in known}
 
 
+async def report_nothing(_progress: float, _total: float | None, _message: str | None) -> None:
+    """For a call that nobody waits for."""
+
+
 def refusal(text: str) -> CallToolResult:
     """A call that could not be carried out; ``text`` says what to do, and may quote an argument of any length."""
     text = shortened(text, REFUSAL_CHARS)
