@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
     from mcp_notebook.batch.copies import ExecutedCopy
+    from mcp_notebook.batch.preparing import Source
     from mcp_notebook.batch.results import Result
     from mcp_notebook.settings import Settings
 
@@ -74,11 +75,7 @@ def run(options: argparse.Namespace, settings: "Settings") -> int:
     source = read_source(here / options.input.expanduser(), Path(here.anchor))
     if options.cwd is not None and not options.cwd.is_dir():
         raise BadRequest(f"--cwd {options.cwd} is no directory: make it, or name another one.")
-    output = options.output
-    if output not in (None, STDOUT):
-        output = here / output.expanduser()
-        if output.resolve() == source.pair.text:
-            raise BadRequest(f"{options.output} is the notebook itself: name another file for the executed copy.")
+    output = _output(options, here, source)
     notebook, notes = prepared(
         source,
         output,
@@ -93,10 +90,33 @@ def run(options: argparse.Namespace, settings: "Settings") -> int:
         output = new_copy(source.path.stem, settings.workspace)
         notebook["metadata"]["papermill"]["output_path"] = str(output)
     if options.prepare_only:
-        write_whole(notebook, "-" if output == STDOUT else output.absolute())
+        write_whole(notebook, "-" if output == STDOUT else output)
         return 0
     result = _executed(options, settings, notebook, output, source.notebook)
     return _told(result, sys.stderr if output == STDOUT else sys.stdout)
+
+
+def _output(options: argparse.Namespace, here: Path, source: "Source") -> Path | None:
+    """Where the copy goes, if that was said. Raises BadRequest: to a notebook's text, or to IN itself."""
+    from mcp_notebook.errors import BadRequest
+    from mcp_notebook.files import disk
+
+    given: Path | None = options.output
+    if given is None or given == STDOUT:
+        return given
+    output = here / given.expanduser()
+    if any(_is_same(output, each) for each in (source.path, here / options.input.expanduser())):
+        raise BadRequest(f"{given} is the notebook itself: name another file for the executed copy.")
+    if output.suffix != ".ipynb" and not disk.is_special(output):
+        raise BadRequest(f"{given} is no .ipynb: an executed copy has outputs, which only that can hold.")
+    return output
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # there is none
+        return False
 
 
 def parameters(options: argparse.Namespace) -> dict[str, Any]:
@@ -165,11 +185,9 @@ def _executed(
     finally:
         copy.cleanup_pbar()
         copy.notebook_complete()
-    place = None if output == STDOUT else output.absolute()
+    place = None if output == STDOUT else output
     result = result_of(copy.nb, outcome, place, checked=compare(copy.nb) if compare else None)
-    copy.save()
-    if output == STDOUT:
-        write_whole(copy.nb, "-")
+    write_whole(copy.nb, place or "-")
     return result
 
 

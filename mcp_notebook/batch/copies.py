@@ -44,7 +44,10 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
         progress_bar: bool | dict[str, Any] = False,
         log_output: bool = False,
     ) -> None:
-        """``output_path`` is relative to the current directory, or whatever papermill can write to; None: nowhere."""
+        """``output_path`` is relative to the current directory, or whatever papermill can write to.
+
+        None: nowhere. Nor into a device or a pipe while the run goes on: a reader wants one whole notebook.
+        """
         super().__init__(nb, progress_bar=progress_bar, log_output=log_output)
         self.output_path = _absolute(output_path)
         self.listeners: list[Callable[[int, NotebookNode], None]] = []
@@ -171,12 +174,19 @@ def _snapshot(notebook: NotebookNode) -> NotebookNode:
 
 
 def write_whole(notebook: NotebookNode, path: str | Path | None) -> None:
-    """Write a notebook to ``path``, at once and whole where that is a file. Raises SaveFailed."""
-    if isinstance(path, Path):
-        data, _ = ipynb.compose(notebook, path)
+    """Write a notebook to ``path``, at once and whole where that is a regular file. Raises SaveFailed."""
+    if not isinstance(path, Path):
+        if path is not None:
+            write_ipynb(notebook, path)
+        return
+    data, _ = ipynb.compose(notebook, path)
+    if not disk.is_special(path):
         disk.replace({disk.target(path, None): data}, expected={})
-    elif path is not None:
-        write_ipynb(notebook, path)
+        return
+    try:
+        path.write_bytes(data)
+    except OSError as exc:
+        raise SaveFailed(f"{path} could not be written: {exc.strerror}. Name another file.") from exc
 
 
 def title_of(cell: NotebookNode) -> str:
@@ -188,10 +198,10 @@ def title_of(cell: NotebookNode) -> str:
 def _absolute(path: str | Path | None) -> str | Path | None:
     """A file's path for good: papermill changes the directory for a run. What is elsewhere is its handler's."""
     if path is None or isinstance(path, Path):
-        return path and path.absolute()
+        return None if path is None or disk.is_special(path) else path.absolute()
     handler = papermill_io.get_handler(path)
     if not isinstance(handler, LocalHandler):
         return path
     base = handler.cwd(None)
     handler.cwd(base)
-    return Path(base or os.getcwd()) / path  # noqa: PTH109 - what papermill itself asks
+    return _absolute(Path(base or os.getcwd()) / path)  # noqa: PTH109 - what papermill itself asks

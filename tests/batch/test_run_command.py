@@ -94,6 +94,10 @@ def test_a_failing_notebook_fails_the_command(place: Path) -> None:
         (["report.py", "o.ipynb", "-f", "no.yaml"], 1, "cannot be read"),
         (["report.py", "o.ipynb", "-k", "nothing"], 1, "No kernelspec is called 'nothing'"),
         (["report.py", "o.ipynb", "-p", "a"], 2, "expected 2 arguments"),
+        (["report.py", "report.py"], 1, "is the notebook itself"),
+        (["report.py", "long.py"], 1, "is no .ipynb"),
+        (["report.py", ""], 1, "is no .ipynb"),
+        (["report.py", f"{'x' * 300}.ipynb"], 1, "File name too long"),
         ([], 2, "IN"),
     ],
 )
@@ -130,6 +134,32 @@ def test_a_copy_can_go_to_stdout_and_nothing_else_does(place: Path) -> None:
     found = nbformat.reads(done.stdout, as_version=4)  # type: ignore[no-untyped-call]  # nbformat is not annotated
     assert found.cells[2].outputs[0].text == "(1, 'x', 5)\n"
     assert "3/3 cells" in done.stderr
+
+
+def test_the_input_is_never_the_output(place: Path) -> None:
+    """Whatever it is called: a lone .ipynb, a link to it, the .ipynb of a pair that is named."""
+    assert run(place, "report.py", "report.ipynb").returncode == 0
+    (place / "link.ipynb").symlink_to("report.ipynb")
+    before = (place / "report.ipynb").read_bytes()
+    for output in ("report.ipynb", "link.ipynb"):
+        assert "is the notebook itself" in run(place, "report.ipynb", output).stderr
+    (place / "report.py").unlink()
+    assert "is the notebook itself" in run(place, "report.ipynb", "./report.ipynb").stderr
+    assert (place / "report.ipynb").read_bytes() == before
+
+
+def test_a_pipe_is_written_into_and_not_replaced(place: Path) -> None:
+    """One whole notebook, by our command and by papermill; /dev/null is such a file too."""
+    os.mkfifo(place / "pipe")
+    papermill = [sys.executable, "-m", "papermill", "--engine", "mcp-notebook", "report.ipynb", "pipe"]
+    run(place, "report.py", "report.ipynb", "--prepare-only")
+    for command in ([*COMMAND, "report.py", "pipe"], papermill):
+        with subprocess.Popen(command, cwd=place, env=environment_of(place), stdout=subprocess.DEVNULL) as process:
+            texts = iter(lambda: (place / "pipe").read_text(), "never")
+            found = next(text for text in texts if "'x'" in text and '"status": "completed"' in text)
+        assert process.returncode == 0
+        nbformat.validate(nbformat.reads(found, as_version=4))  # type: ignore[no-untyped-call]  # not annotated
+    assert (place / "pipe").is_fifo()
 
 
 def test_preparing_runs_nothing(place: Path) -> None:
