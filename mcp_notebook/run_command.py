@@ -183,7 +183,6 @@ def _executed(
     try:
         outcome = execute(copy, rules, settings, options.kernel, directory, Printed(options.log_output, None, None))
     finally:
-        copy.cleanup_pbar()
         copy.notebook_complete()
     place = None if output == STDOUT else output
     result = result_of(copy.nb, outcome, place, checked=compare(copy.nb) if compare else None)

@@ -82,6 +82,20 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
         super().cell_complete(cell, cell_index, **kwargs)
         self._tell(cell, cell_index)
 
+    def notebook_complete(self, **kwargs: Any) -> None:
+        """As papermill's, but cells that never began stay pending, and the run is then marked as one with an exception.
+
+        papermill takes it that nobody told of them: where no kernel started, all would be marked as completed.
+        """
+        about = self.nb.metadata["papermill"]
+        self.end_time = self.now()
+        about["end_time"] = self.end_time.isoformat()
+        about["duration"] = (self.end_time - self.start_time).total_seconds()
+        if any(cell["metadata"]["papermill"]["status"] == self.PENDING for cell in self.nb.cells):
+            about["exception"] = True
+        self.cleanup_pbar()
+        self.save()
+
     def cell_takes(self, cell: NotebookNode, execution: Execution) -> None:
         """From now on ``cell`` has what ``execution`` gives, which may be running."""
         self._open.append((cell, execution))

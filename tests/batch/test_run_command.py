@@ -179,6 +179,14 @@ def test_a_dead_kernel_has_papermills_exit_code(place: Path) -> None:
     assert [cell.metadata.papermill.status for cell in cells] == ["failed", "pending"]
 
 
+def test_a_run_that_never_began_is_not_marked_as_completed(place: Path) -> None:
+    """Where no kernel starts: all cells stay pending, and the copy says that it failed."""
+    assert run(place, "long.py", "o.ipynb", "-k", "nothing").returncode == 1
+    found = notebook(place / "o.ipynb")
+    assert [cell.metadata.papermill.status for cell in found.cells] == ["pending", "pending"]
+    assert found.metadata.papermill.exception is True
+
+
 def test_verification_decides_the_exit_code(place: Path) -> None:
     """A stored output that comes again is good, another one is not; a file of expressions says what does not count."""
     (place / "v.py").write_text("# %%\nprint('fixed')\n\n# %%\nimport time\nprint('at', time.time())\n")
