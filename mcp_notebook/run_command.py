@@ -5,6 +5,7 @@ What it needs is imported when it runs: every command imports this.
 
 import argparse
 import base64
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -85,7 +86,7 @@ def run(options: argparse.Namespace, settings: "Settings") -> int:
         report_mode=options.report_mode,
     )
     for note in notes:
-        sys.stderr.write(f"mcp-notebook: {note}\n")
+        _say(sys.stderr, f"mcp-notebook: {note}\n")
     if output is None:
         output = new_copy(source.path.stem, settings.workspace)
         notebook["metadata"]["papermill"]["output_path"] = str(output)
@@ -221,8 +222,7 @@ class _Lines:
             return
         elapsed = (self._copy.now() - self._copy.start_time).total_seconds()
         done = f"{index + 1}/{len(self._copy.nb['cells'])} cells, {elapsed:.1f} s"
-        self._stream.write(f"{done}: #{index} {told['status']} in {told['duration']:.2f} s: {title_of(cell)}\n")
-        self._stream.flush()
+        _say(self._stream, f"{done}: #{index} {told['status']} in {told['duration']:.2f} s: {title_of(cell)}\n")
 
 
 def _told(result: "Result", stream: TextIO) -> int:
@@ -230,10 +230,20 @@ def _told(result: "Result", stream: TextIO) -> int:
     from mcp_notebook.batch.telling import told
     from mcp_notebook.terminal import plain
 
-    stream.write("".join(f"{line}\n" for line in told(result)))
+    _say(stream, "".join(f"{line}\n" for line in told(result)))
     if result.failure is not None:
         lines = "".join(f"{line}\n" for line in result.failure.traceback)
-        sys.stderr.write(lines if sys.stderr.isatty() else plain(lines))
+        _say(sys.stderr, lines if sys.stderr.isatty() else plain(lines))
     if result.is_good:
         return 0
     return DIED if result.status == "dead" else FAILED
+
+
+def _say(stream: TextIO, text: str) -> None:
+    """What cannot be shown does not end a run: a reader that has gone, a character that the terminal does not have."""
+    encoding = stream.encoding or "utf-8"
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except BrokenPipeError:  # as of a pipe into head; Python would fail once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -214,6 +214,37 @@ def test_on_a_terminal_there_is_a_bar(place: Path) -> None:
     assert "Executed copy: " in shown
 
 
+def test_a_reader_that_goes_does_not_end_the_run(place: Path) -> None:
+    """As ``mcp-notebook run ... | head -1``: the cells run, and the exit code is the run's."""
+    (place / "slow.py").write_text(
+        "# %%\nfrom pathlib import Path\n# %%\nwhile not Path('go').exists(): pass\n# %%\n1\n"
+    )
+    with subprocess.Popen(
+        [*COMMAND, "slow.py", "o.ipynb"],
+        cwd=place,
+        env=environment_of(place),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        (place / "go").touch()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+    assert [cell.execution_count for cell in notebook(place / "o.ipynb").cells] == [1, 2, 3]
+
+
+def test_what_the_terminal_cannot_show_does_not_end_the_run(place: Path) -> None:
+    """It is shown by its number."""
+    (place / "é.py").write_text("# %%\n# é ☃\n1/0 # é\n")
+    done = run(place, "é.py", "é.ipynb", PYTHONIOENCODING="ascii:strict", PYTHONUTF8="0")
+    assert done.returncode == 1
+    assert "\\xe9 \\u2603" in done.stdout
+    assert "ZeroDivisionError" in done.stderr
+
+
 def _read(controller: int) -> Iterator[str]:
     try:
         while data := os.read(controller, 4096):
