@@ -55,7 +55,9 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
         self.failed: SaveFailed | None = None
         """Why the latest write failed, while a run goes on; the last one raises it."""
         self._open: list[tuple[NotebookNode, Execution]] = []
-        """Cells of which more may come, and what gives it: the running one last."""
+        """Cells whose kernel has not said that they are done, and what gives their outputs: the running one last."""
+        self._begun: list[tuple[NotebookNode, Execution]] = []
+        """All cells that began: a thread may print long after its cell has ended."""
         self._is_dirty = self._is_kept = False
 
     def save(self, **kwargs: Any) -> None:
@@ -99,6 +101,7 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
     def cell_takes(self, cell: NotebookNode, execution: Execution) -> None:
         """From now on ``cell`` has what ``execution`` gives, which may be running."""
         self._open.append((cell, execution))
+        self._begun.append((cell, execution))
         self._show()
 
     def cell_changed(self) -> None:
@@ -112,6 +115,8 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
                 self._show()
                 await anyio.sleep(LOOK_EVERY_S)
         self._open.clear()
+        self._show_late()
+        self._begun.clear()
         self._is_dirty = True
 
     @asynccontextmanager
@@ -139,7 +144,7 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
             await anyio.sleep(pause)
             if self.pbar:
                 self.pbar.refresh()
-            self._show()
+            self._show_late()
             if self._is_dirty:
                 began = anyio.current_time()
                 await self.write_now()
@@ -168,6 +173,12 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
         for cell, execution in self._open:
             self._show_one(cell, execution)
         self._open = [(cell, each) for cell, each in self._open if not (each.finished and IDLE in each.timings)]
+
+    def _show_late(self) -> None:
+        for cell, execution in self._begun:
+            outputs = execution.outputs
+            if outputs != cell["outputs"]:
+                cell["outputs"], self._is_dirty = outputs, True
 
     def _show_one(self, cell: NotebookNode, execution: Execution) -> None:
         cell["outputs"], cell["execution_count"] = execution.outputs, execution.execution_count
