@@ -93,9 +93,9 @@ class NotebookRuns:
             BadRequest: nothing to go on with, or what ran before was changed since.
         """
         old = self.find(job_id, order.connection.user)
-        run = _failed_run(old)
         if old.order.source.path != order.source.path:
             raise BadRequest(f"{job_id} is a run of {old.order.path}: pass that as path. Nothing was run.")
+        run = _failed_run(old)
         old.resumed_by = "another call"
         try:
             job = Job(order, [await gone_on_with(run, old.order, order)], is_sweep=False)

@@ -164,6 +164,45 @@ async def test_what_ran_must_be_what_is_gone_on_with(tools: Tools) -> None:
     assert " ok: " in await tools.call("notebook_execute", path=path, resume=job_of(failed))
 
 
+async def test_a_cell_less_above_the_failure_skips_none(tools: Tools) -> None:
+    """Nor one more: what failed would be another cell. A text may be corrected, and change its place with none."""
+    path = tools.write("# %%\na = 1\n\n# %% [markdown]\n# Text\n\n# %%\n1/0\n\n# %%\nprint(a)\n")
+    file = tools.workspace / path
+    failed = await tools.call("notebook_execute", path=path)
+    text = file.read_text().replace("1/0", "print('corrected')")
+    for changed in (text.replace("# %% [markdown]\n# Text\n\n", ""), text.replace(" [markdown]\n#", "\nb = 1 #")):
+        file.write_text(changed)
+        assert "#1 of the file was changed" in await tools.refused("notebook_execute", path=path, resume=job_of(failed))
+    file.write_text(text.replace("# Text", "# Corrected"))
+    copy = tools.copy(await tools.call("notebook_execute", path=path, resume=job_of(failed)))
+    assert [cell.outputs[0].text for cell in copy.cells[2:]] == ["corrected\n", "1\n"]
+
+
+async def test_what_no_run_has_written_is_not_overwritten(tools: Tools) -> None:
+    """A notebook without a text, and what is none; an earlier copy is, and an empty file."""
+    path = tools.cells("1")
+    mine = tools.write(nbformat.writes(nbformat.v4.new_notebook()), "mine.ipynb")  # type: ignore[no-untyped-call]  # as above
+    for output in (mine, tools.write("dear diary", "diary.ipynb")):
+        before = (tools.workspace / output).read_bytes()
+        assert "no executed copy" in await tools.refused("notebook_execute", path=path, output_path=output)
+        assert (tools.workspace / output).read_bytes() == before
+    for _ in range(2):
+        answer = await tools.call("notebook_execute", path=path, output_path=tools.write("", "empty.ipynb"))
+        assert statuses(tools.copy(answer)) == ["completed"]
+        assert statuses(
+            tools.copy(await tools.call("notebook_execute", path=path, output_path=str(tools.path(answer))))
+        )
+
+
+async def test_a_table_holds_whatever_a_name_has(tools: Tools) -> None:
+    """A row is one line, with as many cells as its head."""
+    path = tools.cells("n = 1", "from hermes_runtime import glue\nglue('a|b\\nc', 'x|\\ny')\nraise ValueError('1\\n2')")
+    lines = (await tools.call("notebook_execute", path=path, parameters=[{}, {"n": 2}])).splitlines()
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines[1:5]} == {7}
+    assert lines[5].endswith("ValueError: 1 2")
+    assert len(lines) == 7
+
+
 async def test_a_long_run_is_followed_and_stopped(tools: Tools) -> None:
     """`running` with an id; get_output tells how far it is, interrupt ends it with the file whole."""
     path = tools.cells("a = 1", "print('in', flush=True)\nwhile True: pass", "b = 1")
