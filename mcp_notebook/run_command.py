@@ -53,13 +53,19 @@ def add_to(commands: Any, parents: list[argparse.ArgumentParser]) -> None:
     run.add_argument("--prepare-only", action="store_true", help="write OUT with its parameters, and run nothing")
     run.add_argument("--report-mode", action="store_true", help="hide the sources in OUT")
     run.add_argument("--log-output", action="store_true", help="show what cells print instead of the progress")
-    run.add_argument("--start-timeout", type=float, default=60, metavar="S", help="for the kernel (default: 60)")
-    run.add_argument("--execution-timeout", type=float, metavar="S", help="for each cell (default: none)")
+    run.add_argument("--start-timeout", type=_seconds, default=60, metavar="S", help="for the kernel (default: 60)")
+    run.add_argument("--execution-timeout", type=_seconds, metavar="S", help="for each cell (default: none)")
     run.add_argument(
         "--progress-bar", action=argparse.BooleanOptionalAction, default=True, help="tell how far it is (default)"
     )
     run.add_argument("--verify", action="store_true", help="compare the outputs with those stored in IN, as nbval does")
     run.add_argument("--sanitize-with", type=Path, metavar="FILE", help="nbval's file of what is not compared")
+
+
+def _seconds(text: str) -> float:
+    if not (seconds := float(text)) > 0:  # nan is not, either
+        raise argparse.ArgumentTypeError("a time is more than 0 seconds")
+    return seconds
 
 
 def run(options: argparse.Namespace, settings: "Settings") -> int:

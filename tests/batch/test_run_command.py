@@ -63,12 +63,12 @@ def notebook(path: Path) -> NotebookNode:
 def test_parameters_mean_what_papermills_do(place: Path) -> None:
     """Types of -p, texts of -r, YAML of -f, -y and -b, and which of them wins."""
     (place / "p.yaml").write_text("a: 2\nb: file\n")
-    encoded = base64.b64encode(b"a: 1\nb: base64\nc: [1, 2]").decode()
+    encoded = base64.b64encode(b"a: 1\nb: base64\nc: [1, 2, {3: {4: x}}]").decode()
     done = run(
         place, "report.py", "o.ipynb", "-f", "p.yaml", "-y", "{b: yaml}", "-b", encoded, "-p", "a", "3", "-r", "b", "4"
     )
     assert done.returncode == 0, done.stderr
-    assert notebook(place / "o.ipynb").cells[2].outputs[0].text == "(3, '4', [1, 2])\n"
+    assert notebook(place / "o.ipynb").cells[2].outputs[0].text == "(3, '4', [1, 2, {'3': {'4': 'x'}}])\n"
     lines = done.stdout.splitlines()
     assert re.fullmatch(r"3/3 cells, [0-9.]+ s: #2 completed in [0-9.]+ s: print\(repr\(\(a, b, c\)\)\)", lines[2])
     assert lines[-1] == f"Executed copy: {place / 'o.ipynb'}"
@@ -94,6 +94,11 @@ def test_a_failing_notebook_fails_the_command(place: Path) -> None:
         (["report.py", "o.ipynb", "-f", "no.yaml"], 1, "cannot be read"),
         (["report.py", "o.ipynb", "-k", "nothing"], 1, "No kernelspec is called 'nothing'"),
         (["report.py", "o.ipynb", "-p", "a"], 2, "expected 2 arguments"),
+        (["report.py", "o.ipynb", "-y", "{c: !!binary aGVsbG8=}"], 1, "cannot be written into a notebook"),
+        (["report.py", "o.ipynb", "-y", "{c: !!set {x}}"], 1, "cannot be written into a notebook"),
+        (["report.py", "o.ipynb", "-l", "klingon", "-p", "a", "1"], 1, "cannot write parameters in this language"),
+        (["report.py", "o.ipynb", "--execution-timeout", "0"], 2, "more than 0 seconds"),
+        (["report.py", "o.ipynb", "--start-timeout", "nan"], 2, "more than 0 seconds"),
         (["report.py", "report.py"], 1, "is the notebook itself"),
         (["report.py", "long.py"], 1, "is no .ipynb"),
         (["report.py", ""], 1, "is no .ipynb"),
