@@ -296,6 +296,17 @@ async def test_runs_that_begin_at_once_have_copies_of_their_own(tools: Tools) ->
     assert all(tools.copy(answer).cells[0].outputs for answer in answers)
 
 
+async def test_two_runs_never_write_one_copy(tools: Tools) -> None:
+    """The second is refused while the first one runs."""
+    path = tools.cells("import time\nwhile True: time.sleep(0.01)")
+    output = f"{tools.directory}/same.ipynb"
+    job = job_of(await tools.call("notebook_execute", path=path, output_path=output, wait_s=0))
+    assert "Another run writes" in await tools.refused("notebook_execute", path=path, output_path=output)
+    assert "interrupted" in await tools.call("control_kernel", action="interrupt", execution_id=job)
+    job = job_of(await tools.call("notebook_execute", path=path, output_path=output, wait_s=0))
+    await tools.call("control_kernel", action="interrupt", execution_id=job)
+
+
 async def test_a_repeated_request_attaches_to_the_first_run(tools: Tools) -> None:
     """With the same id nothing is run again; other arguments under it are refused."""
     path = tools.cells("x = 1")
