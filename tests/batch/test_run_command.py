@@ -196,7 +196,9 @@ def test_verification_decides_the_exit_code(place: Path) -> None:
     """A stored output that comes again is good, another one is not; a file of expressions says what does not count."""
     (place / "v.py").write_text("# %%\nprint('fixed')\n\n# %%\nimport time\nprint('at', time.time())\n")
     assert run(place, "v.py", "v.ipynb").returncode == 0
-    (place / "v.py").unlink()
+    (place / "v.py").rename(place / "never.py")
+    done = run(place, "never.py", "o.ipynb", "--verify")
+    assert (done.returncode, "outputs: 2 not stored." in done.stdout) == (0, True)
     done = run(place, "v.ipynb", "o.ipynb", "--verify")
     assert done.returncode == 1
     assert "1 ok, 1 differs" in done.stdout

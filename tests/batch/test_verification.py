@@ -142,4 +142,4 @@ def test_a_cell_that_was_never_run_must_have_no_outputs() -> None:
     executed = Case(tuple(stored.cells)).notebook
     executed.cells = [node(cell | {"execution_count": 1}) for cell in stored.cells]
     stored.cells[2].outputs = [nbformat.v4.new_output("stream", name="stdout", text="x")]  # type: ignore[no-untyped-call]
-    assert [(each.position, each.verdict) for each in checked(stored, executed)] == [(1, "ok"), (2, "failed")]
+    assert [(each.position, each.verdict) for each in checked(stored, executed)] == [(1, "not stored"), (2, "failed")]
