@@ -80,6 +80,8 @@ def run(options: argparse.Namespace, settings: "Settings") -> int:
 
     here = Path.cwd()
     source = read_source(here / options.input.expanduser(), Path(here.anchor))
+    if options.sanitize_with is not None and not options.verify:
+        raise BadRequest("--sanitize-with says what --verify does not compare: pass that too.")
     if options.cwd is not None and not options.cwd.is_dir():
         raise BadRequest(f"--cwd {options.cwd} is no directory: make it, or name another one.")
     output = _output(options, here, source)

@@ -242,7 +242,7 @@ def _failed_run(job: Job) -> OneRun:
     run = job.runs[0]
     if run.session is None or run.result is None or run.result.failure is None:
         raise BadRequest(f"{job.id} has nothing to go on with: run the notebook again, without `resume`.")
-    if run.session.state in ("dead", "shutdown", "starting"):
+    if not run.has_variables:
         raise BadRequest(
             f"The kernel of {job.id} is {run.session.state} and its variables are lost: run the notebook again, without"
             " `resume`."

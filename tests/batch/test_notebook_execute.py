@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from typing import Any
 
 import anyio
@@ -218,6 +219,25 @@ async def test_a_long_run_is_followed_and_stopped(tools: Tools) -> None:
     assert await tools.call("get_output", execution_id=job) == stopped
 
 
+async def test_a_cell_that_cannot_be_stopped_is_told(tools: Tools) -> None:
+    """With the call that ends its kernel, which is the one way left."""
+    ignores = "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('in', flush=True)"
+    path = tools.cells(f"{ignores}\nwhile True: time.sleep(1)")
+    answer = await tools.call("notebook_execute", path=path, wait_s=0)
+    job = job_of(answer)
+    with anyio.fail_after(20):
+        while "#0 runs: in" not in answer:
+            answer = await tools.call("get_output", execution_id=job, wait_s=0.1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(tools.call, "control_kernel", action="interrupt", execution_id=job))
+            while "was asked to stop" not in answer:
+                answer = await tools.call("get_output", execution_id=job, wait_s=0.1)
+            handle = re.search(r'action="kill", session="([^"]+)"', answer)
+            assert handle is not None
+            await tools.call("control_kernel", action="kill", session=handle[1])
+    assert f"{job} dead" in await tools.call("get_output", execution_id=job)
+
+
 async def test_the_copy_is_written_while_a_cell_runs(tools: Tools) -> None:
     """What it has printed is in the file before it ends, and the file is whole at every moment."""
     path = tools.cells("print('early', flush=True)\nimport time\nwhile True: time.sleep(0.01)")
@@ -357,6 +377,8 @@ async def test_a_kernel_that_dies_is_told(tools: Tools) -> None:
     answer = await tools.call("notebook_execute", path=path)
     assert "dead: " in answer
     assert "signal 9" in answer
+    assert "variables are gone" in answer
+    assert "lives on" not in answer
     assert statuses(tools.copy(answer)) == ["completed", "failed", "pending"]
     assert "run the notebook again" in await tools.refused("notebook_execute", path=path, resume=job_of(answer))
 

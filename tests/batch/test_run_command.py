@@ -99,6 +99,7 @@ def test_a_failing_notebook_fails_the_command(place: Path) -> None:
         (["report.py", "o.ipynb", "-l", "klingon", "-p", "a", "1"], 1, "cannot write parameters in this language"),
         (["report.py", "o.ipynb", "--execution-timeout", "0"], 2, "more than 0 seconds"),
         (["report.py", "o.ipynb", "--start-timeout", "nan"], 2, "more than 0 seconds"),
+        (["report.py", "o.ipynb", "--sanitize-with", "x.cfg"], 1, "pass that too"),
         (["report.py", "report.py"], 1, "is the notebook itself"),
         (["report.py", "long.py"], 1, "is no .ipynb"),
         (["report.py", ""], 1, "is no .ipynb"),
