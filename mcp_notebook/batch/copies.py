@@ -20,6 +20,7 @@ from papermill.iorw import LocalHandler, papermill_io, write_ipynb
 from mcp_notebook.errors import SaveFailed
 from mcp_notebook.execution import Execution
 from mcp_notebook.files import disk, ipynb
+from mcp_notebook.terminal import plain
 
 SAVE_EVERY_S = 0.4
 """With the time that a write takes this stays below a second."""
@@ -215,8 +216,8 @@ def write_whole(notebook: NotebookNode, path: str | Path | None) -> None:
 
 
 def title_of(cell: NotebookNode) -> str:
-    """The first line of a cell that says something."""
-    lines = (line.strip().lstrip("# ") for line in cell["source"].splitlines())
+    """The first line of a cell that says something, without what would steer a terminal."""
+    lines = (plain(line).strip().lstrip("# ") for line in cell["source"].splitlines())
     return next((line[:LINE_CHARS] for line in lines if line), "")
 
 

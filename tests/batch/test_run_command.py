@@ -246,10 +246,10 @@ def test_a_reader_that_goes_does_not_end_the_run(place: Path) -> None:
 
 def test_what_the_terminal_cannot_show_does_not_end_the_run(place: Path) -> None:
     """It is shown by its number."""
-    (place / "é.py").write_text("# %%\n# é ☃\n1/0 # é\n")
+    (place / "é.py").write_text("# %%\n# é ☃ \x1b[31m\x07\n1/0 # é\n")
     done = run(place, "é.py", "é.ipynb", PYTHONIOENCODING="ascii:strict", PYTHONUTF8="0")
     assert done.returncode == 1
-    assert "\\xe9 \\u2603" in done.stdout
+    assert "\\xe9 \\u2603\n" in done.stdout
     assert "ZeroDivisionError" in done.stderr
 
 
