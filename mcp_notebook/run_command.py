@@ -8,6 +8,7 @@ import base64
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -102,7 +103,9 @@ def run(options: argparse.Namespace, settings: "Settings") -> int:
         write_whole(notebook, "-" if output == STDOUT else output)
         return 0
     result = _executed(options, settings, notebook, output, source.notebook)
-    return _told(result, sys.stderr if output == STDOUT else sys.stdout)
+    code = _told(result, sys.stderr if output == STDOUT else sys.stdout)
+    write_whole(notebook, "-" if output == STDOUT else output)  # last: the disk may be full
+    return code
 
 
 def _output(options: argparse.Namespace, here: Path, source: "Source") -> Path | None:
@@ -172,11 +175,12 @@ def _typed(value: str) -> Any:
 def _executed(
     options: argparse.Namespace, settings: "Settings", notebook: "NotebookNode", output: Path, stored: "NotebookNode"
 ) -> "Result":
+    """What came of it; ``notebook`` has its outputs then, and the marks of a failure, which are not written yet."""
     from mcp_notebook.batch.alone import execute
-    from mcp_notebook.batch.copies import write_whole
     from mcp_notebook.batch.printed import Printed
     from mcp_notebook.batch.results import result_of
     from mcp_notebook.batch.running import Rules
+    from mcp_notebook.errors import SaveFailed
 
     rules, compare = Rules(timeout_s=options.execution_timeout), None
     if options.verify:
@@ -192,11 +196,10 @@ def _executed(
     try:
         outcome = execute(copy, rules, settings, options.kernel, directory, Printed(options.log_output, None, None))
     finally:
-        copy.notebook_complete()
+        with suppress(SaveFailed):  # it is written once more, and told then
+            copy.notebook_complete()
     place = None if output == STDOUT else output
-    result = result_of(copy.nb, outcome, place, checked=compare(copy.nb) if compare else None)
-    write_whole(copy.nb, place or "-")
-    return result
+    return result_of(copy.nb, outcome, place, checked=compare(copy.nb) if compare else None)
 
 
 def _copy(options: argparse.Namespace, notebook: "NotebookNode", output: Path) -> "ExecutedCopy":
