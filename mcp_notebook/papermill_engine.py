@@ -44,7 +44,6 @@ class NotebookEngine:
         try:
             (options.pop("runner", None) or run_alone)(copy, kernel_name, **options)
         finally:
-            copy.cleanup_pbar()
             copy.notebook_complete()
         return nb
 

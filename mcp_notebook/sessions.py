@@ -63,7 +63,7 @@ class Sessions:
 
     def __init__(self, settings: Settings, keeper: Keeper | None = None) -> None:
         self.settings = settings
-        self._keeper = keeper
+        self.keeper = keeper
         self.listeners: list[OnChange] = []
         """Called with a session's handle and the id of a changed cell, None for the whole notebook."""
         self._sessions: dict[str, Session] = {}
@@ -77,12 +77,12 @@ class Sessions:
 
     async def __aenter__(self) -> Self:
         await anyio.to_thread.run_sync(state.prepare, self.settings.home)
-        find = partial(find_left, self.settings) if self._keeper is not None else nothing_left
+        find = partial(find_left, self.settings) if self.keeper is not None else nothing_left
         left, self._unreadable = await anyio.to_thread.run_sync(find)
-        await anyio.to_thread.run_sync(partial(sweep, self.settings.sockets, kept=self._keeper is not None))
+        await anyio.to_thread.run_sync(partial(sweep, self.settings.sockets, kept=self.keeper is not None))
         self._group = await anyio.create_task_group().__aenter__()
         self._tasks = GuardedTasks(self._group)
-        if self._keeper is not None:
+        if self.keeper is not None:
             for each in left:
                 await self._go_on(each)
             self._tasks.start_soon(self._stop_unused)
@@ -94,7 +94,7 @@ class Sessions:
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as ends:
                 for session in self._sessions.values():
-                    ends.start_soon(session.end if self._keeper is None else session.leave)
+                    ends.start_soon(session.end if self.keeper is None else session.leave)
         self._group.cancel_scope.cancel()
         await self._group.__aexit__(None, None, None)  # what ended us stays what it is, in no group
 
@@ -357,14 +357,14 @@ class Sessions:
     def _options(self, directory: Path) -> SessionOptions:
         return replace(
             options_by(self.settings, directory),
-            outlives_server=self._keeper is not None,
+            outlives_server=self.keeper is not None,
             on_change=self._tell,
             client_environment=partial(self.environment_of, directory.name),
             check_free=partial(self._check_free, directory.name),
         )
 
     def _starter(self, options: SessionOptions) -> StartKernel:
-        start = starter(self.settings, self._keeper, options)
+        start = starter(self.settings, self.keeper, options)
         return self._quotas.limited(options.handle, options.principal, start)
 
     def environment_of(self, handle: str) -> Mapping[str, str]:

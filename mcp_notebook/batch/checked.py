@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["ok", "ignored", "skipped", "not run", "differs", "failed"]
-GOOD: tuple[Verdict, ...] = ("ok", "ignored", "skipped")
+Verdict = Literal["ok", "ignored", "skipped", "not stored", "not run", "differs", "failed"]
+"""``not stored`` is a cell that ran well and had not run before: there was nothing to compare."""
+GOOD: tuple[Verdict, ...] = ("ok", "ignored", "skipped", "not stored")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from papermill.iorw import LocalHandler, papermill_io, write_ipynb
 from mcp_notebook.errors import SaveFailed
 from mcp_notebook.execution import Execution
 from mcp_notebook.files import disk, ipynb
+from mcp_notebook.terminal import plain
 
 SAVE_EVERY_S = 0.4
 """With the time that a write takes this stays below a second."""
@@ -44,7 +45,10 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
         progress_bar: bool | dict[str, Any] = False,
         log_output: bool = False,
     ) -> None:
-        """``output_path`` is relative to the current directory, or whatever papermill can write to; None: nowhere."""
+        """``output_path`` is relative to the current directory, or whatever papermill can write to.
+
+        None: nowhere. Nor into a device or a pipe while the run goes on: a reader wants one whole notebook.
+        """
         super().__init__(nb, progress_bar=progress_bar, log_output=log_output)
         self.output_path = _absolute(output_path)
         self.listeners: list[Callable[[int, NotebookNode], None]] = []
@@ -52,7 +56,9 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
         self.failed: SaveFailed | None = None
         """Why the latest write failed, while a run goes on; the last one raises it."""
         self._open: list[tuple[NotebookNode, Execution]] = []
-        """Cells of which more may come, and what gives it: the running one last."""
+        """Cells whose kernel has not said that they are done, and what gives their outputs: the running one last."""
+        self._begun: list[tuple[NotebookNode, Execution]] = []
+        """All cells that began: a thread may print long after its cell has ended."""
         self._is_dirty = self._is_kept = False
 
     def save(self, **kwargs: Any) -> None:
@@ -79,9 +85,24 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
         super().cell_complete(cell, cell_index, **kwargs)
         self._tell(cell, cell_index)
 
+    def notebook_complete(self, **kwargs: Any) -> None:
+        """As papermill's, but cells that never began stay pending, and the run is then marked as one with an exception.
+
+        papermill takes it that nobody told of them: where no kernel started, all would be marked as completed.
+        """
+        about = self.nb.metadata["papermill"]
+        self.end_time = self.now()
+        about["end_time"] = self.end_time.isoformat()
+        about["duration"] = (self.end_time - self.start_time).total_seconds()
+        if any(cell["metadata"]["papermill"]["status"] == self.PENDING for cell in self.nb.cells):
+            about["exception"] = True
+        self.cleanup_pbar()
+        self.save()
+
     def cell_takes(self, cell: NotebookNode, execution: Execution) -> None:
         """From now on ``cell`` has what ``execution`` gives, which may be running."""
         self._open.append((cell, execution))
+        self._begun.append((cell, execution))
         self._show()
 
     def cell_changed(self) -> None:
@@ -95,6 +116,8 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
                 self._show()
                 await anyio.sleep(LOOK_EVERY_S)
         self._open.clear()
+        self._show_late()
+        self._begun.clear()
         self._is_dirty = True
 
     @asynccontextmanager
@@ -122,7 +145,7 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
             await anyio.sleep(pause)
             if self.pbar:
                 self.pbar.refresh()
-            self._show()
+            self._show_late()
             if self._is_dirty:
                 began = anyio.current_time()
                 await self.write_now()
@@ -152,6 +175,12 @@ class ExecutedCopy(NotebookExecutionManager):  # type: ignore[misc]  # papermill
             self._show_one(cell, execution)
         self._open = [(cell, each) for cell, each in self._open if not (each.finished and IDLE in each.timings)]
 
+    def _show_late(self) -> None:
+        for cell, execution in self._begun:
+            outputs = execution.outputs
+            if outputs != cell["outputs"]:
+                cell["outputs"], self._is_dirty = outputs, True
+
     def _show_one(self, cell: NotebookNode, execution: Execution) -> None:
         cell["outputs"], cell["execution_count"] = execution.outputs, execution.execution_count
         cell["metadata"]["execution"] = ipynb.node(execution.timings)
@@ -171,27 +200,34 @@ def _snapshot(notebook: NotebookNode) -> NotebookNode:
 
 
 def write_whole(notebook: NotebookNode, path: str | Path | None) -> None:
-    """Write a notebook to ``path``, at once and whole where that is a file. Raises SaveFailed."""
-    if isinstance(path, Path):
-        data, _ = ipynb.compose(notebook, path)
+    """Write a notebook to ``path``, at once and whole where that is a regular file. Raises SaveFailed."""
+    if not isinstance(path, Path):
+        if path is not None:
+            write_ipynb(notebook, path)
+        return
+    data, _ = ipynb.compose(notebook, path)
+    if not disk.is_special(path):
         disk.replace({disk.target(path, None): data}, expected={})
-    elif path is not None:
-        write_ipynb(notebook, path)
+        return
+    try:
+        path.write_bytes(data)
+    except OSError as exc:
+        raise SaveFailed(f"{path} could not be written: {exc.strerror}. Name another file.") from exc
 
 
 def title_of(cell: NotebookNode) -> str:
-    """The first line of a cell that says something."""
-    lines = (line.strip().lstrip("# ") for line in cell["source"].splitlines())
+    """The first line of a cell that says something, without what would steer a terminal."""
+    lines = (plain(line).strip().lstrip("# ") for line in cell["source"].splitlines())
     return next((line[:LINE_CHARS] for line in lines if line), "")
 
 
 def _absolute(path: str | Path | None) -> str | Path | None:
     """A file's path for good: papermill changes the directory for a run. What is elsewhere is its handler's."""
     if path is None or isinstance(path, Path):
-        return path and path.absolute()
+        return None if path is None or disk.is_special(path) else path.absolute()
     handler = papermill_io.get_handler(path)
     if not isinstance(handler, LocalHandler):
         return path
     base = handler.cwd(None)
     handler.cwd(base)
-    return Path(base or os.getcwd()) / path  # noqa: PTH109 - what papermill itself asks
+    return _absolute(Path(base or os.getcwd()) / path)  # noqa: PTH109 - what papermill itself asks

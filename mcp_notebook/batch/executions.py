@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mcp_notebook.errors import FileRefused, SaveFailed
-from mcp_notebook.files import Pair, disk, locate
+from mcp_notebook.files import Pair, disk, ipynb, locate
 
 DIRECTORY = "executions"
 EMPTY = b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}\n'
@@ -33,7 +33,7 @@ def chosen_copy(output_path: str | Path, workspace: Path, source: Pair) -> Path:
     """The file that was asked for, inside of ``workspace``.
 
     Raises:
-        FileRefused: outside, no .ipynb, the notebook itself, or another one's.
+        FileRefused: outside, no .ipynb, the notebook itself, or a file that no run has written.
     """
     if Path(output_path).suffix != ".ipynb":
         raise FileRefused(f"{output_path} is no .ipynb: an executed copy has outputs, which only that can hold.")
@@ -41,7 +41,18 @@ def chosen_copy(output_path: str | Path, workspace: Path, source: Pair) -> Path:
     assert there.ipynb is not None
     if there.text is not None or there.ipynb in source.paths:
         raise FileRefused(f"{output_path} is a notebook's own file ({there.name}), which a run does not change.")
+    if not _is_executed(there.ipynb):
+        raise FileRefused(f"{output_path} is there and is no executed copy, so it is kept: name another output_path.")
     return there.ipynb
+
+
+def _is_executed(path: Path) -> bool:
+    """Whether a run has written it, or nobody has written anything."""
+    data = disk.contents(path)
+    try:
+        return not data or "papermill" in ipynb.parse(data, path).notebook["metadata"]
+    except FileRefused:
+        return False
 
 
 def _is_new(path: Path) -> bool:

@@ -74,6 +74,11 @@ class OneRun:
         return self.result is not None or bool(self.refused)
 
     @property
+    def has_variables(self) -> bool:
+        """Whether there is a kernel with what the cells above the failure gave."""
+        return self.session is not None and self.session.state not in ("dead", "shutdown", "starting")
+
+    @property
     def progress(self) -> str:
         """How far it is: cells done, the current one, and what that printed last."""
         if self.copy is None:

@@ -14,11 +14,11 @@ import anyio.to_thread
 
 from mcp_notebook.batch.executions import new_copy
 from mcp_notebook.batch.jobs import Job, OneRun, Order
-from mcp_notebook.batch.remembering import begun_since, recalled, remember, remembered
+from mcp_notebook.batch.remembering import begun_since, forget, recalled, remember, remembered
 from mcp_notebook.batch.results import Result, result_of
 from mcp_notebook.batch.resuming import gone_on_with
 from mcp_notebook.batch.running import Outcome, Rules, run_cells
-from mcp_notebook.errors import BadRequest, NotebookError, UnknownExecution
+from mcp_notebook.errors import BadRequest, FileRefused, NotebookError, UnknownExecution
 from mcp_notebook.kernels.base import Tasks
 from mcp_notebook.requests import Requests
 from mcp_notebook.sessions import Sessions
@@ -43,12 +43,13 @@ class NotebookRuns:
         self._by_user: dict[str, Requests[Job]] = {}
 
     async def recall(self) -> None:
-        """Go on with the jobs of an earlier server whose sessions this one has."""
-        sessions = {session.handle: session for session in self._sessions.all() if session.is_run}
-        if not sessions:
+        """Go on with the jobs of an earlier server that are not over, or whose kernels live."""
+        if self._sessions.keeper is None:  # it has no part in what others began
             return
+        sessions = {session.handle: session for session in self._sessions.all() if session.is_run}
         for data in await anyio.to_thread.run_sync(lambda: list(remembered(self._home))):
-            if not any(run["session"] in sessions for run in data["runs"]):
+            if all(run["ended"] and run["session"] not in sessions for run in data["runs"]):
+                forget(self._home, data["id"])
                 continue
             try:
                 job = await anyio.to_thread.run_sync(recalled, data, sessions)
@@ -65,7 +66,11 @@ class NotebookRuns:
         return self._by_user[user].find(request_id, arguments) if user in self._by_user else None
 
     def begin(self, job: Job, request_id: str | None = None, arguments: Sequence[object] = ()) -> Job:
-        """Have it performed."""
+        """Have it performed. Raises FileRefused: another one writes its copy into the same file."""
+        written = {run.output_path for other in self._jobs.values() if not other.finished for run in other.runs}
+        for run in job.runs:
+            if run.session is None and run.output_path is not None and run.output_path in written:
+                raise FileRefused(f"Another run writes {run.output_path}: name another output_path. Nothing was run.")
         user = job.order.connection.user
         self._requests(job).keep(request_id, arguments, job)
         mine = [each for each in self._jobs.values() if each.order.connection.user == user and each.finished]
@@ -93,9 +98,9 @@ class NotebookRuns:
             BadRequest: nothing to go on with, or what ran before was changed since.
         """
         old = self.find(job_id, order.connection.user)
-        run = _failed_run(old)
         if old.order.source.path != order.source.path:
             raise BadRequest(f"{job_id} is a run of {old.order.path}: pass that as path. Nothing was run.")
+        run = _failed_run(old)
         old.resumed_by = "another call"
         try:
             job = Job(order, [await gone_on_with(run, old.order, order)], is_sweep=False)
@@ -103,7 +108,7 @@ class NotebookRuns:
             old.resumed_by = None
             raise
         old.resumed_by, run.session, run.copy = job.id, None, None
-        remember(self._home, old)
+        self._remember(old)
         return job
 
     def _requests(self, job: Job) -> Requests[Job]:
@@ -113,14 +118,14 @@ class NotebookRuns:
         try:
             for run in job.runs:
                 if run.ended:
-                    continue
-                if job.stopping:
+                    await self._end_unless_failed(job, run)
+                elif job.stopping:
                     run.refused = STOPPED
-                    continue
-                await self._run(job, run)
-                remember(self._home, job)
+                else:
+                    self._remember(job)
+                    await self._run(job, run)
             job.finish()
-            remember(self._home, job)
+            self._remember(job)
         finally:
             job.finish()
             job.tell()
@@ -137,15 +142,24 @@ class NotebookRuns:
         except Exception as exc:
             logger.exception("A run of %s failed", job.order.path)
             run.refused = f"The run failed inside mcp-notebook ({type(exc).__name__}), which is a bug there."
-        session = run.session
-        if session is None:
+        if run.session is None:
             await anyio.to_thread.run_sync(_take_back, run)
             return
-        if job.is_sweep or run.result is None or run.is_good or run.result.failure is None:
+        self._remember(job)
+        await self._end_unless_failed(job, run)
+        if run.session is not None:
+            await self._end_old_failures(job.order.connection.user)
+
+    async def _end_unless_failed(self, job: Job, run: OneRun) -> None:
+        """The kernel of a run that is over; that of one that failed by itself stays for a look."""
+        session = run.session
+        if session is not None and (job.is_sweep or run.is_good or run.result is None or run.result.failure is None):
             run.session = run.copy = None
             await self._sessions.end(session)
-        else:
-            await self._end_old_failures(job.order.connection.user)
+
+    def _remember(self, job: Job) -> None:
+        if self._sessions.keeper is not None:
+            remember(self._home, job)
 
     async def _prepare(self, job: Job, run: OneRun) -> None:
         from mcp_notebook.batch.copies import ExecutedCopy
@@ -159,6 +173,7 @@ class NotebookRuns:
         notebook, notes = await anyio.to_thread.run_sync(prepare)
         run.notes += notes
         run.copy = ExecutedCopy(notebook, run.output_path)
+        self._remember(job)  # so that the next server writes into the same file
         job.tell()
 
     async def _run_cells(self, job: Job, run: OneRun) -> Outcome:
@@ -172,13 +187,14 @@ class NotebookRuns:
         async with copy.kept_saved():
             if run.session is None:
                 copy.notebook_start()
+                await copy.write_now()  # by it the next server goes on
                 directory = order.source.path.parent
                 run.session = await self._sessions.open_run(
                     order.connection, deepcopy(copy.nb), order.source.path.stem, None, directory
                 )
             if run.is_recalled:
                 rules = replace(rules, known=begun_since(run.session, copy.nb))
-            remember(self._home, job)
+            self._remember(job)
             outcome = await run_cells(run.session, copy, rules, start=run.start)
             copy.notebook_complete()
             return replace(outcome, notes=(*run.notes, *run.session.take_notes()))
@@ -213,7 +229,7 @@ class NotebookRuns:
                 await self._sessions.end(session)
         for job in list(self._jobs.values()):
             if job.finished:
-                remember(self._home, job)
+                self._remember(job)
 
 
 def _failed_run(job: Job) -> OneRun:
@@ -226,7 +242,7 @@ def _failed_run(job: Job) -> OneRun:
     run = job.runs[0]
     if run.session is None or run.result is None or run.result.failure is None:
         raise BadRequest(f"{job.id} has nothing to go on with: run the notebook again, without `resume`.")
-    if run.session.state in ("dead", "shutdown", "starting"):
+    if not run.has_variables:
         raise BadRequest(
             f"The kernel of {job.id} is {run.session.state} and its variables are lost: run the notebook again, without"
             " `resume`."

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nbformat import NotebookNode
+from papermill.exceptions import PapermillException
 from papermill.execute import prepare_notebook_metadata, remove_error_markers
 from papermill.inspection import inspect_notebook
 from papermill.iorw import load_notebook_node
@@ -76,7 +77,7 @@ def prepared(
     """What is run, with its parameters injected, and what is to be said of these.
 
     Raises:
-        BadRequest: a parameter's type is not that of its default.
+        BadRequest: a parameter's type is not that of its default, or it cannot be written into a notebook.
     """
     notebook = node({**source.notebook, "metadata": {**source.notebook["metadata"]}})
     for name in OF_THE_FILE:
@@ -88,8 +89,12 @@ def prepared(
     loaded = load_notebook_node(notebook)
     notes = [*source.notes]
     if parameters:
-        notes += check_parameters(known_parameters(loaded, kernel, language), parameters)
-        loaded = parameterize_notebook(loaded, dict(parameters), report_mode, kernel_name=kernel, language=language)
+        given = _as_json(parameters)
+        try:
+            notes += check_parameters(known_parameters(loaded, kernel, language), given)
+            loaded = parameterize_notebook(loaded, given, report_mode, kernel_name=kernel, language=language)
+        except PapermillException as exc:
+            raise BadRequest(f"papermill cannot write parameters in this language: {exc}. Nothing was run.") from exc
     loaded = prepare_notebook_metadata(loaded, str(source.path), output_path and str(output_path), report_mode)
     return remove_error_markers(loaded), notes
 
@@ -102,6 +107,16 @@ def known_parameters(notebook: NotebookNode, kernel: str, language: str) -> dict
     return dict(inspect_notebook(asked))
 
 
+def _as_json(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """As a notebook holds them, with texts for the keys of mappings, as papermill writes them too."""
+    try:
+        text = json.dumps(dict(parameters), ensure_ascii=False)
+        text.encode()
+        return dict(json.loads(text))
+    except (TypeError, RecursionError, ValueError) as exc:
+        raise BadRequest(f"The parameters cannot be written into a notebook ({exc}). Nothing was run.") from exc
+
+
 def check_parameters(known: Mapping[str, Mapping[str, str]], given: Mapping[str, Any]) -> list[str]:
     """What is to be said of the parameters ``given``: names that the notebook does not have, as papermill warns of.
 
@@ -109,10 +124,6 @@ def check_parameters(known: Mapping[str, Mapping[str, str]], given: Mapping[str,
         BadRequest: a value is not of its default's type.
     """
     notes = []
-    try:
-        json.dumps(dict(given), ensure_ascii=False, default=str).encode()
-    except (UnicodeEncodeError, RecursionError, ValueError) as exc:
-        raise BadRequest(f"The parameters cannot be written into a notebook ({exc}). Nothing was run.") from exc
     for name, value in given.items():
         if not name.isidentifier():
             raise BadRequest(f"{name!r} is not a name that a parameter can have. Nothing was run.")

@@ -1,7 +1,7 @@
 """Jobs that outlive their server: a file for each in the state directory, and what the next server makes of it.
 
 The kernel and the cells are the session's, which has a journal; what a run has come to is in its executed copy. Here
-is only what joins the two. A file is there as long as a session is.
+is only what joins the two. A file is there until the job is over, and as long as a session is.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from mcp_notebook.batch.running import Outcome
 from mcp_notebook.errors import NotebookError, SaveFailed
 from mcp_notebook.execution import Execution
 from mcp_notebook.files import disk, ipynb
+from mcp_notebook.identity import boot_id
 from mcp_notebook.leases import Connection
 from mcp_notebook.session import Session
 
@@ -33,28 +34,38 @@ logger = logging.getLogger(__name__)
 
 def remember(home: Path, job: Job) -> None:
     """Write it down, or forget it where it is over and has no kernel."""
-    path = home / DIRECTORY / f"{job.id}.json"
-    keeps = any(run.session is not None and run.session.outlives_server for run in job.runs)
-    with contextlib.suppress(OSError, SaveFailed):  # then the next server does not know of it
-        if keeps:
-            disk.replace({path: json.dumps(_data(job)).encode()}, expected={})
-        elif job.finished:
-            path.unlink(missing_ok=True)
+    if not job.finished or any(run.session is not None and run.session.outlives_server for run in job.runs):
+        with contextlib.suppress(OSError, SaveFailed):
+            disk.replace({_path(home, job.id): json.dumps(_data(job)).encode()}, expected={})
+            return
+    forget(home, job.id)  # what is out of date would have cells run again
+
+
+def forget(home: Path, job_id: str) -> None:
+    """The next server does not know of it."""
+    with contextlib.suppress(OSError):
+        _path(home, job_id).unlink(missing_ok=True)
+
+
+def _path(home: Path, job_id: str) -> Path:
+    return home / DIRECTORY / f"{job_id}.json"
 
 
 def remembered(home: Path) -> Iterator[dict[str, Any]]:
-    """What earlier servers have written down, the oldest first. Blocks."""
+    """What earlier servers have written down since this machine was started, the oldest first. Blocks."""
     found = []
     for path in (home / DIRECTORY).glob("n-*.json"):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, LookupError):
             data = json.loads(path.read_bytes())
-            if data.get("version") == VERSION:
+            if data.get("version") == VERSION and data["boot_id"] == boot_id():
                 found.append(data)
     yield from sorted(found, key=lambda data: float(data["created"]))
 
 
 def recalled(data: dict[str, Any], sessions: dict[str, Session]) -> Job:
-    """The job again; runs that had not ended go on where they are. ``sessions`` are those that live, by handle. Blocks.
+    """The job again; runs that had not ended go on where they are, and those begin that had not begun. Blocks.
+
+    ``sessions`` are those that live, by handle.
 
     Raises:
         OSError, ValueError: its copy cannot be read. NotebookError.
@@ -65,7 +76,13 @@ def recalled(data: dict[str, Any], sessions: dict[str, Session]) -> Job:
     )
     runs = [_run(each, sessions) for each in data["runs"]]
     order = Order(
-        data["path"], _source(data["path"], workspace), workspace, connection, data["verify"], data["timeout_s"]
+        data["path"],
+        _source(data["path"], workspace),
+        workspace,
+        connection,
+        data["verify"],
+        data["timeout_s"],
+        [(pattern, replacement) for pattern, replacement in data["patterns"]],
     )
     job = Job(order, runs, is_sweep=data["is_sweep"])
     job.id, job.created, job.request = data["id"], float(data["created"]), tuple(data["request"] or ()) or None
@@ -90,6 +107,7 @@ def _data(job: Job) -> dict[str, Any]:
     order = job.order
     return {
         "version": VERSION,
+        "boot_id": boot_id(),
         "id": job.id,
         "created": job.created,
         "request": job.request,
@@ -100,11 +118,13 @@ def _data(job: Job) -> dict[str, Any]:
         "client_name": order.connection.client_name,
         "verify": order.verify,
         "timeout_s": order.timeout_s,
+        "patterns": list(order.patterns),
         "is_sweep": job.is_sweep,
         "runs": [
             {
                 "parameters": dict(run.parameters),
                 "output_path": str(run.output_path) if run.output_path else None,
+                "is_placed": run.is_placed,
                 "session": run.session.handle if run.session is not None else None,
                 "ended": run.ended,
                 "refused": run.refused,
@@ -120,18 +140,25 @@ def _run(data: dict[str, Any], sessions: dict[str, Session]) -> OneRun:
     from mcp_notebook.batch.copies import ExecutedCopy
 
     path = Path(data["output_path"]) if data["output_path"] else None
-    run = OneRun(data["parameters"], path, refused=data["refused"])
+    run = OneRun(data["parameters"], path, is_placed=data["is_placed"], refused=data["refused"])
     run.session = sessions.get(data["session"] or "")
-    if path is None or run.refused or (run.session is None and not data["ended"]):
+    has_begun = data["ended"] or data["session"] is not None
+    if path is None or run.refused or not has_begun:
         return run
-    notebook = nbformat.reads(path.read_text("utf-8"), as_version=4)  # type: ignore[no-untyped-call]  # not annotated
-    run.copy = ExecutedCopy(remove_error_markers(notebook), path)
-    about = run.copy.nb["metadata"]["papermill"]
-    run.copy.start_time = datetime.fromisoformat(about["start_time"])
+    try:
+        notebook = nbformat.reads(path.read_text("utf-8"), as_version=4)  # type: ignore[no-untyped-call]  # not annotated
+        about = notebook["metadata"]["papermill"]
+        run.copy = ExecutedCopy(remove_error_markers(notebook), path)
+        run.copy.start_time = datetime.fromisoformat(about["start_time"])
+    except (OSError, ValueError, LookupError, TypeError) as exc:
+        run.refused = f"A server that ended left a copy that cannot be read ({path}: {exc}): run it again."
+        return run
     states = [cell["metadata"].get("papermill", {}).get("status") for cell in run.copy.nb["cells"]]
-    if data["ended"]:
-        failed = states.index("failed") if "failed" in states else None
+    failed = states.index("failed") if "failed" in states else None
+    if data["ended"] or failed is not None or about.get("end_time"):
         run.result = result_of(run.copy.nb, Outcome("ok" if failed is None else "error", failed), path)
+    elif run.session is None:
+        run.refused = f"Its kernel ended while no server was there, and it with that: {path} has what came of it."
     else:
         run.start = next((at for at, state in enumerate(states) if state in ("running", "pending")), len(states))
         run.is_recalled = True

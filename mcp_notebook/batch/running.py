@@ -78,7 +78,7 @@ async def run_cells(session: Session, copy: "ExecutedCopy", rules: Rules, *, sta
     outcome = await _run_from(session, copy, rules, start)
     await copy.cells_have_all()
     info = session.kernel_info
-    if info is not None and info.language_info and outcome.status in ("ok", "error"):
+    if info is not None and info.language_info and outcome.status in ("ok", "error", "interrupted"):
         copy.nb.metadata["language_info"] = dict(info.language_info)
     return outcome
 

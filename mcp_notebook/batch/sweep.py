@@ -16,7 +16,7 @@ def table(job: Job) -> list[str]:
     names = _names(run.parameters for run in job.runs)
     scraps = _names(run.result.scraps for run in job.runs if run.result is not None)
     good = sum(run.is_good for run in job.runs)
-    head = ["#", *names, "status", "seconds", *scraps, "copy"]
+    head = ["#", *map(_cell, names), "status", "seconds", *map(_cell, scraps), "copy"]
     rows = [_row(number, run, names, scraps) for number, run in enumerate(job.runs)]
     lines = [f"{job.id}: {good} of {len(job.runs)} runs ended well"]
     lines += [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]]
@@ -32,7 +32,7 @@ def _row(number: int, run: OneRun, names: Sequence[str], scraps: Sequence[str]) 
     status = "differs" if result.status == "ok" and not result.is_good else result.status
     copy = result.output_path.name if result.output_path is not None else ""
     found = [_short(result.scraps, name) for name in scraps]
-    return [str(number), *values, status, f"{result.seconds:.2f}", *found, copy]
+    return [str(number), *values, status, f"{result.seconds:.2f}", *found, _cell(copy)]
 
 
 def _why(run: OneRun) -> str:
@@ -42,15 +42,20 @@ def _why(run: OneRun) -> str:
     if failure is None:
         return "" if run.is_good else "its outputs differ from what is stored"
     error = f"{failure.ename}: {failure.evalue}" if failure.ename else run.result.message
-    return f"#{failure.position} cell={failure.cell_id} {error}"
+    return _cell(f"#{failure.position} cell={failure.cell_id} {error}")
 
 
 def _names(found: Any) -> list[str]:
     return list(dict.fromkeys(name for each in found for name in each))[:COLUMNS]
 
 
+def _cell(text: str) -> str:
+    """What ends neither the cell of the table nor its row."""
+    return " ".join(text.replace("|", "\\|").splitlines())
+
+
 def _short(values: Mapping[str, Any], name: str) -> str:
     if name not in values:
         return ""
-    text = json.dumps(values[name], ensure_ascii=False, default=str).replace("|", "\\|").replace("\n", " ")
+    text = _cell(json.dumps(values[name], ensure_ascii=False, default=str))
     return text if len(text) <= VALUE_CHARS else f"{text[: VALUE_CHARS - 3]}..."

@@ -79,7 +79,7 @@ def _checked(position: int, stored: NotebookNode, ran: NotebookNode | None, patt
     if errors and not options.get("check_exception"):
         return Checked(position, cell_id, "failed", f"{errors[-1]['ename']}: {errors[-1]['evalue']}"[:DETAIL_CHARS])
     if not _was_run(stored):
-        return Checked(position, cell_id, "failed" if stored["outputs"] else "ok", NEVER_RUN * bool(stored["outputs"]))
+        return Checked(position, cell_id, *(("failed", NEVER_RUN) if stored["outputs"] else ("not stored",)))
     if not options.get("check", True):
         return Checked(position, cell_id, "ignored")
     difference = _difference(stored["outputs"], ran["outputs"], patterns)

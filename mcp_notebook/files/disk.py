@@ -175,6 +175,7 @@ def _staged(path: Path, data: bytes) -> Path:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            _refuse_special(path)
             _refuse_write_protected(path)
             file.write(data)
             _keep_owner_and_mode(file.fileno(), path)
@@ -184,6 +185,21 @@ def _staged(path: Path, data: bytes) -> Path:
         temporary.unlink(missing_ok=True)
         raise
     return temporary
+
+
+def is_special(path: Path) -> bool:
+    """Whether it is there and neither a regular file nor a directory: a device, a pipe, a socket."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _refuse_special(path: Path) -> None:
+    # A rename would put a file in the place of /dev/null.
+    if is_special(path):
+        raise SaveFailed(f"{path} is a device, a pipe or a socket, and stays as it is. Save to another path.")
 
 
 def _refuse_write_protected(path: Path) -> None:

@@ -5,8 +5,10 @@ What it needs is imported when it runs: every command imports this.
 
 import argparse
 import base64
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
     from mcp_notebook.batch.copies import ExecutedCopy
+    from mcp_notebook.batch.preparing import Source
     from mcp_notebook.batch.results import Result
     from mcp_notebook.settings import Settings
 
@@ -53,13 +56,19 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
     run.add_argument("--prepare-only", action="store_true", help="write OUT with its parameters, and run nothing")
     run.add_argument("--report-mode", action="store_true", help="hide the sources in OUT")
     run.add_argument("--log-output", action="store_true", help="show what cells print instead of the progress")
-    run.add_argument("--start-timeout", type=float, default=60, metavar="S", help="for the kernel (default: 60)")
-    run.add_argument("--execution-timeout", type=float, metavar="S", help="for each cell (default: none)")
+    run.add_argument("--start-timeout", type=_seconds, default=60, metavar="S", help="for the kernel (default: 60)")
+    run.add_argument("--execution-timeout", type=_seconds, metavar="S", help="for each cell (default: none)")
     run.add_argument(
         "--progress-bar", action=argparse.BooleanOptionalAction, default=True, help="tell how far it is (default)"
     )
     run.add_argument("--verify", action="store_true", help="compare the outputs with those stored in IN, as nbval does")
     run.add_argument("--sanitize-with", type=Path, metavar="FILE", help="nbval's file of what is not compared")
+
+
+def _seconds(text: str) -> float:
+    if not (seconds := float(text)) > 0:  # nan is not, either
+        raise argparse.ArgumentTypeError("a time is more than 0 seconds")
+    return seconds
 
 
 def run(options: argparse.Namespace, settings: "Settings") -> int:
@@ -74,13 +83,11 @@ def run(options: argparse.Namespace, settings: "Settings") -> int:
 
     here = Path.cwd()
     source = read_source(here / options.input.expanduser(), Path(here.anchor))
+    if options.sanitize_with is not None and not options.verify:
+        raise BadRequest("--sanitize-with says what --verify does not compare: pass that too.")
     if options.cwd is not None and not options.cwd.is_dir():
         raise BadRequest(f"--cwd {options.cwd} is no directory: make it, or name another one.")
-    output = options.output
-    if output not in (None, STDOUT):
-        output = here / output.expanduser()
-        if output.resolve() == source.pair.text:
-            raise BadRequest(f"{options.output} is the notebook itself: name another file for the executed copy.")
+    output = _output(options, here, source)
     notebook, notes = prepared(
         source,
         output,
@@ -90,15 +97,40 @@ def run(options: argparse.Namespace, settings: "Settings") -> int:
         report_mode=options.report_mode,
     )
     for note in notes:
-        sys.stderr.write(f"mcp-notebook: {note}\n")
+        _say(sys.stderr, f"mcp-notebook: {note}\n")
     if output is None:
         output = new_copy(source.path.stem, settings.workspace)
         notebook["metadata"]["papermill"]["output_path"] = str(output)
     if options.prepare_only:
-        write_whole(notebook, "-" if output == STDOUT else output.absolute())
+        write_whole(notebook, "-" if output == STDOUT else output)
         return 0
     result = _executed(options, settings, notebook, output, source.notebook)
-    return _told(result, sys.stderr if output == STDOUT else sys.stdout)
+    code = _told(result, sys.stderr if output == STDOUT else sys.stdout)
+    write_whole(notebook, "-" if output == STDOUT else output)  # last: the disk may be full
+    return code
+
+
+def _output(options: argparse.Namespace, here: Path, source: "Source") -> Path | None:
+    """Where the copy goes, if that was said. Raises BadRequest: to a notebook's text, or to IN itself."""
+    from mcp_notebook.errors import BadRequest
+    from mcp_notebook.files import disk
+
+    given: Path | None = options.output
+    if given is None or given == STDOUT:
+        return given
+    output = here / given.expanduser()
+    if any(_is_same(output, each) for each in (source.path, here / options.input.expanduser())):
+        raise BadRequest(f"{given} is the notebook itself: name another file for the executed copy.")
+    if output.suffix != ".ipynb" and not disk.is_special(output):
+        raise BadRequest(f"{given} is no .ipynb: an executed copy has outputs, which only that can hold.")
+    return output
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # there is none
+        return False
 
 
 def parameters(options: argparse.Namespace) -> dict[str, Any]:
@@ -132,11 +164,12 @@ def parameters(options: argparse.Namespace) -> dict[str, Any]:
 def _executed(
     options: argparse.Namespace, settings: "Settings", notebook: "NotebookNode", output: Path, stored: "NotebookNode"
 ) -> "Result":
+    """What came of it; ``notebook`` has its outputs then, and the marks of a failure, which are not written yet."""
     from mcp_notebook.batch.alone import execute
-    from mcp_notebook.batch.copies import write_whole
     from mcp_notebook.batch.printed import Printed
     from mcp_notebook.batch.results import result_of
     from mcp_notebook.batch.running import Rules
+    from mcp_notebook.errors import SaveFailed
 
     rules, compare = Rules(timeout_s=options.execution_timeout), None
     if options.verify:
@@ -152,14 +185,10 @@ def _executed(
     try:
         outcome = execute(copy, rules, settings, options.kernel, directory, Printed(options.log_output, None, None))
     finally:
-        copy.cleanup_pbar()
-        copy.notebook_complete()
-    place = None if output == STDOUT else output.absolute()
-    result = result_of(copy.nb, outcome, place, checked=compare(copy.nb) if compare else None)
-    copy.save()
-    if output == STDOUT:
-        write_whole(copy.nb, "-")
-    return result
+        with suppress(SaveFailed):  # it is written once more, and told then
+            copy.notebook_complete()
+    place = None if output == STDOUT else output
+    return result_of(copy.nb, outcome, place, checked=compare(copy.nb) if compare else None)
 
 
 def _copy(options: argparse.Namespace, notebook: "NotebookNode", output: Path) -> "ExecutedCopy":
@@ -193,8 +222,7 @@ class _Lines:
             return
         elapsed = (self._copy.now() - self._copy.start_time).total_seconds()
         done = f"{index + 1}/{len(self._copy.nb['cells'])} cells, {elapsed:.1f} s"
-        self._stream.write(f"{done}: #{index} {told['status']} in {told['duration']:.2f} s: {title_of(cell)}\n")
-        self._stream.flush()
+        _say(self._stream, f"{done}: #{index} {told['status']} in {told['duration']:.2f} s: {title_of(cell)}\n")
 
 
 def _told(result: "Result", stream: TextIO) -> int:
@@ -202,10 +230,20 @@ def _told(result: "Result", stream: TextIO) -> int:
     from mcp_notebook.batch.telling import told
     from mcp_notebook.terminal import plain
 
-    stream.write("".join(f"{line}\n" for line in told(result)))
+    _say(stream, "".join(f"{line}\n" for line in told(result)))
     if result.failure is not None:
         lines = "".join(f"{line}\n" for line in result.failure.traceback)
-        sys.stderr.write(lines if sys.stderr.isatty() else plain(lines))
+        _say(sys.stderr, lines if sys.stderr.isatty() else plain(lines))
     if result.is_good:
         return 0
     return DIED if result.status == "dead" else FAILED
+
+
+def _say(stream: TextIO, text: str) -> None:
+    """What cannot be shown does not end a run: a reader that has gone, a character that the terminal does not have."""
+    encoding = stream.encoding or "utf-8"
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except BrokenPipeError:  # as of a pipe into head; Python would fail once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -96,12 +96,23 @@ async def notebook_execute(
 async def followed(call: Call, job: Job, wait_s: float) -> list[ContentBlock]:
     """What there is of a job when it has ended, or the time is up."""
     await wait_with_progress(call, job, wait_s, lambda: job.latest_line)
+    if not job.finished and job.stopping:
+        return _said([f"running execution_id={job.id}: {job.latest_line}", *_not_stopped(call, job)])
     if not job.finished:
         wait = next_call(call, None, "get_output", execution_id=job.id, wait_s=call.settings.wait_s)
         stop = next_call(call, None, "control_kernel", action="interrupt", execution_id=job.id)
         return _said([f"running execution_id={job.id}: {job.latest_line}", f"{wait} waits for it; {stop} stops it."])
     draw = partial(_ended, call, job)
     return _said([shortened("\n".join(await anyio.to_thread.run_sync(draw)), call.settings.answer_chars)])
+
+
+def _not_stopped(call: Call, job: Job) -> list[str]:
+    return [
+        "It was asked to stop, and its cell has not ended yet:"
+        f" {next_call(call, run.session, 'control_kernel', action='kill')} ends its kernel."
+        for run in job.runs
+        if run.session is not None and not run.ended
+    ]
 
 
 async def stopped(call: Call, job: Job) -> list[ContentBlock]:
@@ -171,7 +182,9 @@ def _ended(call: Call, job: Job) -> list[str]:
     lines = [f"{job.id} {line}" if number == 0 else line for number, line in enumerate(told(run.result))]
     if run.result.failure is not None:
         lines += _failed(run.result.failure)
-    if run.session is not None and job.resumed_by is None:
+    if run.session is not None and not run.has_variables:
+        lines.append("Its kernel and variables are gone: correct the cell, and run the notebook again.")
+    elif run.session is not None and job.resumed_by is None:
         look = next_call(call, run.session, "execute_cell", source="...")
         again = next_call(call, None, "notebook_execute", path=job.order.path, resume=job.id)
         lines.append(

@@ -113,6 +113,23 @@ CASES: dict[str, Case] = {
     "async": Case(
         (code("import asyncio\nawait asyncio.sleep(0.01)\n'slept'"), code("async def f(): return 3\nawait f()"))
     ),
+    "interrupts itself": Case(
+        (code("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nwhile True: pass"), code("1"))
+    ),
+    "parameters twice": Case((DEFAULTS, code("count = 2", "parameters"), SHOW), {"count": 3, "ratio": 1e-300}),
+    "injected twice": Case(
+        (code("count = 4", "injected-parameters"), DEFAULTS, code("count = 5", "injected-parameters"), SHOW),
+        {"count": 9},
+    ),
+    "parameters that are a text": Case((text("count = 1", "parameters"), code("print(count)")), {"count": 10**30}),
+    "nested parameters": Case(
+        (code("options = {}\nitems = []", "parameters"), code("print(options, items)")),
+        {"options": {"a": {"b": [1, None, True, "☃ \\ ' \" \n"]}}, "items": [[], {}, [1.5e-7]]},
+    ),
+    "exits with a text": Case((code("import sys; sys.exit('bad')"), code("print('never')"))),
+    "exits where an error is expected": Case(
+        (code("import sys; sys.exit(3)", "raises-exception"), code("print('on')"))
+    ),
     "input": Case((code("print('asks')\ninput('name? ')"), code("print('never')"))),
     "password": Case((code("import getpass\ngetpass.getpass()"),)),
     "streams": Case(

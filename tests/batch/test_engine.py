@@ -106,6 +106,17 @@ def test_what_cells_print_is_passed_on(caplog: pytest.LogCaptureFixture) -> None
     assert "42" in caplog.messages
 
 
+def test_what_a_thread_prints_later_is_in_its_cell() -> None:
+    """However long ago that has ended, and while the next one runs."""
+    found = execute(
+        code("import threading\ngo = threading.Event()\ndef late():\n    go.wait()\n    print('late', flush=True)"),
+        code("thread = threading.Thread(target=late)\nthread.start()\nprint('now')"),
+        code("1"),
+        code("go.set()\nthread.join()"),
+    )
+    assert "late\n" in [output.text for cell in found.cells[1:] for output in cell.outputs if "text" in output][-1]
+
+
 def test_it_can_be_called_where_a_loop_runs() -> None:
     """As in a cell of a notebook."""
 

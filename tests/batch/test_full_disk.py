@@ -31,7 +31,7 @@ SIZE = "size=200k"
 
 
 def test_the_command_tells_that_its_copy_is_not_all(tmp_path: Path) -> None:
-    """Exit code 1 and a line; the file is what it was when there was room."""
+    """Exit code 1 and a line behind what came of the run; the file is what it was when there was room."""
     small = tmp_path / "small"
     small.mkdir()
     (tmp_path / "big.py").write_text(BIG)
@@ -48,6 +48,7 @@ def test_the_command_tells_that_its_copy_is_not_all(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     assert "could not be written: No space left on device" in done.stderr.splitlines()[-1]
     assert "3/3 cells" in done.stdout
+    assert "ok: 3 cells ran" in done.stdout
     copy = nbformat.read(tmp_path / "o.ipynb", as_version=4)  # type: ignore[no-untyped-call]  # not annotated
     nbformat.validate(copy)
     assert copy.cells[0].outputs[0].text == "small\n"

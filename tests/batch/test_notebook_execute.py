@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from typing import Any
 
 import anyio
@@ -164,6 +165,45 @@ async def test_what_ran_must_be_what_is_gone_on_with(tools: Tools) -> None:
     assert " ok: " in await tools.call("notebook_execute", path=path, resume=job_of(failed))
 
 
+async def test_a_cell_less_above_the_failure_skips_none(tools: Tools) -> None:
+    """Nor one more: what failed would be another cell. A text may be corrected, and change its place with none."""
+    path = tools.write("# %%\na = 1\n\n# %% [markdown]\n# Text\n\n# %%\n1/0\n\n# %%\nprint(a)\n")
+    file = tools.workspace / path
+    failed = await tools.call("notebook_execute", path=path)
+    text = file.read_text().replace("1/0", "print('corrected')")
+    for changed in (text.replace("# %% [markdown]\n# Text\n\n", ""), text.replace(" [markdown]\n#", "\nb = 1 #")):
+        file.write_text(changed)
+        assert "#1 of the file was changed" in await tools.refused("notebook_execute", path=path, resume=job_of(failed))
+    file.write_text(text.replace("# Text", "# Corrected"))
+    copy = tools.copy(await tools.call("notebook_execute", path=path, resume=job_of(failed)))
+    assert [cell.outputs[0].text for cell in copy.cells[2:]] == ["corrected\n", "1\n"]
+
+
+async def test_what_no_run_has_written_is_not_overwritten(tools: Tools) -> None:
+    """A notebook without a text, and what is none; an earlier copy is, and an empty file."""
+    path = tools.cells("1")
+    mine = tools.write(nbformat.writes(nbformat.v4.new_notebook()), "mine.ipynb")  # type: ignore[no-untyped-call]  # as above
+    for output in (mine, tools.write("dear diary", "diary.ipynb")):
+        before = (tools.workspace / output).read_bytes()
+        assert "no executed copy" in await tools.refused("notebook_execute", path=path, output_path=output)
+        assert (tools.workspace / output).read_bytes() == before
+    for _ in range(2):
+        answer = await tools.call("notebook_execute", path=path, output_path=tools.write("", "empty.ipynb"))
+        assert statuses(tools.copy(answer)) == ["completed"]
+        assert statuses(
+            tools.copy(await tools.call("notebook_execute", path=path, output_path=str(tools.path(answer))))
+        )
+
+
+async def test_a_table_holds_whatever_a_name_has(tools: Tools) -> None:
+    """A row is one line, with as many cells as its head."""
+    path = tools.cells("n = 1", "from hermes_runtime import glue\nglue('a|b\\nc', 'x|\\ny')\nraise ValueError('1\\n2')")
+    lines = (await tools.call("notebook_execute", path=path, parameters=[{}, {"n": 2}])).splitlines()
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines[1:5]} == {7}
+    assert lines[5].endswith("ValueError: 1 2")
+    assert len(lines) == 7
+
+
 async def test_a_long_run_is_followed_and_stopped(tools: Tools) -> None:
     """`running` with an id; get_output tells how far it is, interrupt ends it with the file whole."""
     path = tools.cells("a = 1", "print('in', flush=True)\nwhile True: pass", "b = 1")
@@ -177,6 +217,25 @@ async def test_a_long_run_is_followed_and_stopped(tools: Tools) -> None:
     assert statuses(tools.copy(stopped)) == ["completed", "failed", "pending"]
     assert tools.copy(stopped).metadata.papermill.exception is True
     assert await tools.call("get_output", execution_id=job) == stopped
+
+
+async def test_a_cell_that_cannot_be_stopped_is_told(tools: Tools) -> None:
+    """With the call that ends its kernel, which is the one way left."""
+    ignores = "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('in', flush=True)"
+    path = tools.cells(f"{ignores}\nwhile True: time.sleep(1)")
+    answer = await tools.call("notebook_execute", path=path, wait_s=0)
+    job = job_of(answer)
+    with anyio.fail_after(20):
+        while "#0 runs: in" not in answer:
+            answer = await tools.call("get_output", execution_id=job, wait_s=0.1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(tools.call, "control_kernel", action="interrupt", execution_id=job))
+            while "was asked to stop" not in answer:
+                answer = await tools.call("get_output", execution_id=job, wait_s=0.1)
+            handle = re.search(r'action="kill", session="([^"]+)"', answer)
+            assert handle is not None
+            await tools.call("control_kernel", action="kill", session=handle[1])
+    assert f"{job} dead" in await tools.call("get_output", execution_id=job)
 
 
 async def test_the_copy_is_written_while_a_cell_runs(tools: Tools) -> None:
@@ -257,6 +316,17 @@ async def test_runs_that_begin_at_once_have_copies_of_their_own(tools: Tools) ->
     assert all(tools.copy(answer).cells[0].outputs for answer in answers)
 
 
+async def test_two_runs_never_write_one_copy(tools: Tools) -> None:
+    """The second is refused while the first one runs."""
+    path = tools.cells("import time\nwhile True: time.sleep(0.01)")
+    output = f"{tools.directory}/same.ipynb"
+    job = job_of(await tools.call("notebook_execute", path=path, output_path=output, wait_s=0))
+    assert "Another run writes" in await tools.refused("notebook_execute", path=path, output_path=output)
+    assert "interrupted" in await tools.call("control_kernel", action="interrupt", execution_id=job)
+    job = job_of(await tools.call("notebook_execute", path=path, output_path=output, wait_s=0))
+    await tools.call("control_kernel", action="interrupt", execution_id=job)
+
+
 async def test_a_repeated_request_attaches_to_the_first_run(tools: Tools) -> None:
     """With the same id nothing is run again; other arguments under it are refused."""
     path = tools.cells("x = 1")
@@ -307,6 +377,8 @@ async def test_a_kernel_that_dies_is_told(tools: Tools) -> None:
     answer = await tools.call("notebook_execute", path=path)
     assert "dead: " in answer
     assert "signal 9" in answer
+    assert "variables are gone" in answer
+    assert "lives on" not in answer
     assert statuses(tools.copy(answer)) == ["completed", "failed", "pending"]
     assert "run the notebook again" in await tools.refused("notebook_execute", path=path, resume=job_of(answer))
 

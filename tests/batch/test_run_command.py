@@ -63,12 +63,12 @@ def notebook(path: Path) -> NotebookNode:
 def test_parameters_mean_what_papermills_do(place: Path) -> None:
     """Types of -p, texts of -r, YAML of -f, -y and -b, and which of them wins."""
     (place / "p.yaml").write_text("a: 2\nb: file\n")
-    encoded = base64.b64encode(b"a: 1\nb: base64\nc: [1, 2]").decode()
+    encoded = base64.b64encode(b"a: 1\nb: base64\nc: [1, 2, {3: {4: x}}]").decode()
     done = run(
         place, "report.py", "o.ipynb", "-f", "p.yaml", "-y", "{b: yaml}", "-b", encoded, "-p", "a", "3", "-r", "b", "4"
     )
     assert done.returncode == 0, done.stderr
-    assert notebook(place / "o.ipynb").cells[2].outputs[0].text == "(3, '4', [1, 2])\n"
+    assert notebook(place / "o.ipynb").cells[2].outputs[0].text == "(3, '4', [1, 2, {'3': {'4': 'x'}}])\n"
     lines = done.stdout.splitlines()
     assert re.fullmatch(r"3/3 cells, [0-9.]+ s: #2 completed in [0-9.]+ s: print\(repr\(\(a, b, c\)\)\)", lines[2])
     assert lines[-1] == f"Executed copy: {place / 'o.ipynb'}"
@@ -94,6 +94,16 @@ def test_a_failing_notebook_fails_the_command(place: Path) -> None:
         (["report.py", "o.ipynb", "-f", "no.yaml"], 1, "cannot be read"),
         (["report.py", "o.ipynb", "-k", "nothing"], 1, "No kernelspec is called 'nothing'"),
         (["report.py", "o.ipynb", "-p", "a"], 2, "expected 2 arguments"),
+        (["report.py", "o.ipynb", "-y", "{c: !!binary aGVsbG8=}"], 1, "cannot be written into a notebook"),
+        (["report.py", "o.ipynb", "-y", "{c: !!set {x}}"], 1, "cannot be written into a notebook"),
+        (["report.py", "o.ipynb", "-l", "klingon", "-p", "a", "1"], 1, "cannot write parameters in this language"),
+        (["report.py", "o.ipynb", "--execution-timeout", "0"], 2, "more than 0 seconds"),
+        (["report.py", "o.ipynb", "--start-timeout", "nan"], 2, "more than 0 seconds"),
+        (["report.py", "o.ipynb", "--sanitize-with", "x.cfg"], 1, "pass that too"),
+        (["report.py", "report.py"], 1, "is the notebook itself"),
+        (["report.py", "long.py"], 1, "is no .ipynb"),
+        (["report.py", ""], 1, "is no .ipynb"),
+        (["report.py", f"{'x' * 300}.ipynb"], 1, "File name too long"),
         ([], 2, "IN"),
     ],
 )
@@ -132,6 +142,32 @@ def test_a_copy_can_go_to_stdout_and_nothing_else_does(place: Path) -> None:
     assert "3/3 cells" in done.stderr
 
 
+def test_the_input_is_never_the_output(place: Path) -> None:
+    """Whatever it is called: a lone .ipynb, a link to it, the .ipynb of a pair that is named."""
+    assert run(place, "report.py", "report.ipynb").returncode == 0
+    (place / "link.ipynb").symlink_to("report.ipynb")
+    before = (place / "report.ipynb").read_bytes()
+    for output in ("report.ipynb", "link.ipynb"):
+        assert "is the notebook itself" in run(place, "report.ipynb", output).stderr
+    (place / "report.py").unlink()
+    assert "is the notebook itself" in run(place, "report.ipynb", "./report.ipynb").stderr
+    assert (place / "report.ipynb").read_bytes() == before
+
+
+def test_a_pipe_is_written_into_and_not_replaced(place: Path) -> None:
+    """One whole notebook, by our command and by papermill; /dev/null is such a file too."""
+    os.mkfifo(place / "pipe")
+    papermill = [sys.executable, "-m", "papermill", "--engine", "mcp-notebook", "report.ipynb", "pipe"]
+    run(place, "report.py", "report.ipynb", "--prepare-only")
+    for command in ([*COMMAND, "report.py", "pipe"], papermill):
+        with subprocess.Popen(command, cwd=place, env=environment_of(place), stdout=subprocess.DEVNULL) as process:
+            texts = iter(lambda: (place / "pipe").read_text(), "never")
+            found = next(text for text in texts if "'x'" in text and '"status": "completed"' in text)
+        assert process.returncode == 0
+        nbformat.validate(nbformat.reads(found, as_version=4))  # type: ignore[no-untyped-call]  # not annotated
+    assert (place / "pipe").is_fifo()
+
+
 def test_preparing_runs_nothing(place: Path) -> None:
     """--prepare-only writes the parameters in."""
     assert run(place, "report.py", "o.ipynb", "-p", "a", "9", "--prepare-only").returncode == 0
@@ -149,11 +185,21 @@ def test_a_dead_kernel_has_papermills_exit_code(place: Path) -> None:
     assert [cell.metadata.papermill.status for cell in cells] == ["failed", "pending"]
 
 
+def test_a_run_that_never_began_is_not_marked_as_completed(place: Path) -> None:
+    """Where no kernel starts: all cells stay pending, and the copy says that it failed."""
+    assert run(place, "long.py", "o.ipynb", "-k", "nothing").returncode == 1
+    found = notebook(place / "o.ipynb")
+    assert [cell.metadata.papermill.status for cell in found.cells] == ["pending", "pending"]
+    assert found.metadata.papermill.exception is True
+
+
 def test_verification_decides_the_exit_code(place: Path) -> None:
     """A stored output that comes again is good, another one is not; a file of expressions says what does not count."""
     (place / "v.py").write_text("# %%\nprint('fixed')\n\n# %%\nimport time\nprint('at', time.time())\n")
     assert run(place, "v.py", "v.ipynb").returncode == 0
-    (place / "v.py").unlink()
+    (place / "v.py").rename(place / "never.py")
+    done = run(place, "never.py", "o.ipynb", "--verify")
+    assert (done.returncode, "outputs: 2 not stored." in done.stdout) == (0, True)
     done = run(place, "v.ipynb", "o.ipynb", "--verify")
     assert done.returncode == 1
     assert "1 ok, 1 differs" in done.stdout
@@ -174,6 +220,37 @@ def test_on_a_terminal_there_is_a_bar(place: Path) -> None:
     assert process.returncode == 0
     assert re.search(r"\r *2/2 cells \|.+\| 00:0\d", shown)
     assert "Executed copy: " in shown
+
+
+def test_a_reader_that_goes_does_not_end_the_run(place: Path) -> None:
+    """As ``mcp-notebook run ... | head -1``: the cells run, and the exit code is the run's."""
+    (place / "slow.py").write_text(
+        "# %%\nfrom pathlib import Path\n# %%\nwhile not Path('go').exists(): pass\n# %%\n1\n"
+    )
+    with subprocess.Popen(
+        [*COMMAND, "slow.py", "o.ipynb"],
+        cwd=place,
+        env=environment_of(place),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        (place / "go").touch()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+    assert [cell.execution_count for cell in notebook(place / "o.ipynb").cells] == [1, 2, 3]
+
+
+def test_what_the_terminal_cannot_show_does_not_end_the_run(place: Path) -> None:
+    """It is shown by its number."""
+    (place / "é.py").write_text("# %%\n# é ☃ \x1b[31m\x07\n1/0 # é\n")
+    done = run(place, "é.py", "é.ipynb", PYTHONIOENCODING="ascii:strict", PYTHONUTF8="0")
+    assert done.returncode == 1
+    assert "\\xe9 \\u2603\n" in done.stdout
+    assert "ZeroDivisionError" in done.stderr
 
 
 def _read(controller: int) -> Iterator[str]:

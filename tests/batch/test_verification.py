@@ -143,7 +143,7 @@ def test_a_cell_that_was_never_run_must_have_no_outputs() -> None:
     executed = Case(tuple(stored.cells)).notebook
     executed.cells = [node(cell | {"execution_count": 1}) for cell in stored.cells]
     stored.cells[2].outputs = [nbformat.v4.new_output("stream", name="stdout", text="x")]  # type: ignore[no-untyped-call]
-    assert [(each.position, each.verdict) for each in checked(stored, executed)] == [(1, "ok"), (2, "failed")]
+    assert [(each.position, each.verdict) for each in checked(stored, executed)] == [(1, "not stored"), (2, "failed")]
 
 
 def test_an_output_that_is_kept_in_git_is_compared() -> None:
@@ -155,4 +155,4 @@ def test_an_output_that_is_kept_in_git_is_compared() -> None:
         cell.outputs = [stream(text=was)] if was else []
         next(each for each in executed.cells if each.id == cell.id).outputs = [stream(text=now)]
     check_stored(stored)
-    assert [each.verdict for each in checked(stored, executed)] == ["ok", "differs", "ok"]
+    assert [each.verdict for each in checked(stored, executed)] == ["ok", "differs", "not stored"]
