@@ -130,6 +130,14 @@ def test_edits_of_the_same_line() -> None:
     nbformat.validate(merged.notebook)
 
 
+def test_a_second_conflict_of_the_same_cell() -> None:
+    """A cell that has the tag already stays a valid one."""
+    base, ours, theirs = (notebook(cell("a", source, tags=[CONFLICT_TAG])) for source in ("1", "ours", "theirs"))
+    merged = merge(base, ours, theirs).notebook
+    assert [each.source for each in merged.cells] == ["ours", "theirs"]
+    nbformat.validate(merged)
+
+
 def test_type_changed_here_and_source_there() -> None:
     """A change of type against an edit is a conflict."""
 

@@ -154,7 +154,7 @@ def _merged_cell(
         twin = copy.deepcopy(theirs)
         twin["id"] = stable_id(twin, taken)
         taken.add(twin["id"])
-        twin["metadata"]["tags"] = [*twin["metadata"].get("tags", []), report.tag]
+        twin["metadata"]["tags"] = list(dict.fromkeys([*twin["metadata"].get("tags", []), report.tag]))
         report.conflicts.append((ours["id"], twin["id"]))
         return [ours, twin]
     if content != _content(ours):
