@@ -60,6 +60,13 @@ def test_texts(tmp_path: Path, base: list[str], ours: list[str], theirs: list[st
         ),
         pytest.param(percent("1", "2"), percent("11", "2"), "# %%\n1\n\n# %% slide=1\n2\n", id="other metadata there"),
         pytest.param("# %%\n1\n", "# %% a=1\n1\n", "# %% a=2\n1\n", id="metadata on both sides"),
+        pytest.param(
+            percent("abc"), percent("new", "written anew"), "# %% a=1\nabc\n", id="metadata of a cell that is gone"
+        ),
+        pytest.param(
+            HEADER.format("a") + percent("abc"), HEADER.format("a") + percent("new", "written anew"),
+            HEADER.format("a") + '# %% tags=["t"]\nabc\n', id="tags of a cell that is gone",
+        ),
         pytest.param(percent("1"), percent("1", "é"), "\udcff", id="no UTF-8"),
     ],
 )  # fmt: skip
@@ -70,6 +77,12 @@ def test_what_is_left_to_git(tmp_path: Path, base: str, ours: str, theirs: str) 
         file.write_bytes(text.encode(errors="surrogateescape"))
     assert main([*map(str, files), "a.py"]) == NOT_MERGED
     assert files[1].read_text() == ours
+
+
+def test_a_tag_there_and_an_edit_here(tmp_path: Path) -> None:
+    """Also where there is no header to say that there are tags."""
+    found = merged(tmp_path, "a.py", percent("1", "2"), percent("11", "2"), '# %% tags=["t"]\n1\n\n# %%\n2\n')
+    assert found == (CLEAN, '# %% tags=["t"]\n11\n\n# %%\n2\n')
 
 
 def test_notebooks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
