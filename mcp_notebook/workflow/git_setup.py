@@ -10,7 +10,7 @@ that has none.
 import importlib.util
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,7 @@ ATTRIBUTES = f"""\
 *.py merge=mcp-notebook-text
 {_END}
 """
-_DRIVERS = ("nbstripout", "jupyternotebook", "mcp-notebook")
+_DRIVERS = ("nbstripout", "jupyternotebook", "mcp-notebook", "mcp-notebook-text")
 _PACKAGES = ("nbdime", "nbstripout")
 
 
@@ -57,7 +57,7 @@ def configuration(python: str) -> dict[str, str]:
         "filter.nbstripout.clean": f"{run} nbstripout --keep-id --extra-keys {shlex.quote(' '.join(OUR_KEYS))}",
         "filter.nbstripout.smudge": "cat",
         "filter.nbstripout.required": "true",
-        "diff.jupyternotebook.command": f"{run} nbdime.vcs.git.diffdriver diff --use-filter",
+        "diff.jupyternotebook.command": f"{run} nbdime.vcs.git.diffdriver diff --use-filter --",
         # Above a change stands the cell that it is in, or the function, as git shows it of Python.
         "diff.mcp-notebook-text.xfuncname": r"^(# %%.*|[ \t]*(class|(async[ \t]+)?def)[ \t].*)$",
         "merge.mcp-notebook.driver": f"{by_cell}; case $? in {CLEAN}) exit 0;; {CONFLICT}) exit 1;; esac; {by_line}",
@@ -83,11 +83,12 @@ async def set_up(directory: Path, environment: Mapping[str, str]) -> Report:
     repository = await find(directory, environment, NOTHING_SET)
     wanted = configuration(sys.executable)
     try:
+        before = await _attributes_before(repository)
         await _include(repository, wanted)
         await anyio.to_thread.run_sync(_add_attributes, _attributes(repository))
     except OSError as exc:
         raise GitFailed(f"{exc.filename} cannot be written ({exc.strerror}). Mend its permissions.") from exc
-    return await _checked(repository, wanted)
+    return await _checked(repository, wanted, before)
 
 
 async def undo(directory: Path, environment: Mapping[str, str]) -> Report:
@@ -128,9 +129,17 @@ async def _is_included(git: Git) -> bool:
     return INCLUDED in (included or "").splitlines()
 
 
-async def _checked(repository: Repository, wanted: Mapping[str, str]) -> Report:
+async def _attributes_before(repository: Repository) -> list[str]:
+    """What of others is in force for notebooks, and will not be."""
+    seen = await repository.git.text("check-attr", "filter", "diff", "merge", "--", "any.ipynb", "any.py")
+    return [line for line in seen.splitlines() if line.rpartition(": ")[2] not in ("unspecified", *_DRIVERS)]
+
+
+async def _checked(repository: Repository, wanted: Mapping[str, str], before: Sequence[str]) -> Report:
     """Whether git sees it: what the user has set himself, further down, would win."""
     lines = [f"In {repository.top} git shows and merges notebooks by cell, and takes in none of their outputs."]
+    if before:
+        lines.append(f"In place of what other attributes say, until --undo: {'; '.join(before)}.")
     others = [key for key, value in wanted.items() if await repository.git.maybe("config", "--get", key) != value]
     if others:
         lines.append(f"But other values are in force for {', '.join(others)}: see git config --show-origin --get-all.")

@@ -94,6 +94,15 @@ async def test_git_diff_of_a_text_names_the_cell(work: Work) -> None:
     assert "@@ def function():" in shown
 
 
+async def test_git_diff_of_a_file_whose_name_begins_with_a_dash(work: Work) -> None:
+    """It is no option of the driver, with which the whole `git diff` would end."""
+    for source in ("x = 1", "x = 2"):
+        work.write("-a.ipynb", ipynb(source))
+        work.git("add", "--", "-a.ipynb")
+        work.git("commit", "--quiet", "-m", source)
+    assert "x = 2" in work.git("diff", "HEAD~1")
+
+
 def change(work: Work, branch: str, *cells: str) -> None:
     """A commit on a branch that begins at main; cells beyond the three of main are new."""
     work.git("switch", "--quiet", "--create", branch, "main")
@@ -197,6 +206,16 @@ async def test_a_setting_of_the_user_that_wins_is_told(tmp_path: Path) -> None:
     assert "other values are in force for filter.nbstripout.clean" in report.lines[-1]
 
 
+async def test_attributes_of_others_that_are_no_longer_in_force_are_told(tmp_path: Path) -> None:
+    """Such as those of git-lfs, without which notebooks that are in git are checked out as pointers."""
+    work = repository(tmp_path)
+    work.write(".gitattributes", "*.ipynb filter=lfs diff=lfs merge=lfs -text\n")
+    report = await set_up(work.path, work.environment)
+    assert report.is_good
+    assert "any.ipynb: filter: lfs" in report.lines[1]
+    assert report.lines[1].startswith("In place of what other attributes say, until --undo:")
+
+
 async def test_nbstripouts_own_installer_does_not_undo_it(work: Work) -> None:
     """It adds its own diff driver below attributes that name none."""
     python = [sys.executable, "-m", "nbstripout", "--install"]
@@ -225,6 +244,21 @@ async def test_no_repository_is_told(tmp_path: Path) -> None:
     for step in (set_up, undo):
         with pytest.raises(GitFailed, match=r"in no git repository.*Nothing was changed"):
             await step(tmp_path, environment)
+
+
+@pytest.mark.parametrize("name", ["line\u2028separator", "sp ace 'and\"quotes"])
+async def test_a_directory_of_any_name(tmp_path: Path, name: str) -> None:
+    """Nothing of it is taken for something else."""
+    work = repository(tmp_path, name)
+    assert (await set_up(work.path, work.environment)).is_good
+    assert (await undo(work.path, work.environment)).is_good
+
+
+async def test_a_directory_that_git_cannot_say(tmp_path: Path) -> None:
+    """It is told what to do."""
+    work = repository(tmp_path, "line\nbreak")
+    with pytest.raises(GitFailed, match=r"line break in it.*Nothing was changed\. Rename"):
+        await set_up(work.path, work.environment)
 
 
 async def test_the_command_does_it_and_undoes_it(tmp_path: Path) -> None:
