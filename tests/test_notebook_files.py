@@ -66,6 +66,7 @@ async def test_a_new_notebook_is_made_filled_in_and_run(client: Client, settings
         ({"task_description": " \n"}, "task_description is empty"),
         ({"task_description": "x" * 30_000}, "30,000 characters"),
         ({"task_description": "x", "path": "../x.py"}, "outside the workspace"),
+        *(({"task_description": "x", "path": path}, "names no file") for path in ("", ".", "a/", "x.py/", "..", ".py")),
         ({"task_description": "x", "path": "x.ipynb"}, "a new notebook is a .py file"),
         ({"task_description": "x", "path": "x.md"}, "a new notebook is a .py file"),
         ({"task_description": "x", "parameters": {"not a name": 1}}, "cannot be the name of a parameter"),
