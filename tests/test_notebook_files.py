@@ -215,6 +215,17 @@ async def test_a_session_takes_an_edit_of_its_file_in(client: Client, place: Pat
     assert "y = 'file'" in both
 
 
+async def test_positions_of_the_file_and_of_a_session_that_differ(client: Client, place: Path) -> None:
+    """A session with a cell that is not saved counts differently, which is said."""
+    saved(place, code("a", "x = 1"), code("b", "y = 2"))
+    path = f"{place.name}/a.py"
+    await structured(client, "open_session", notebook=path)
+    await run(client, "first = 0", after="start")
+    said = await call(client, "notebook_edit", path=path, cell_index=1, new_source="y = 3")
+    assert said.startswith("edited #1 cell=b")
+    assert "There this cell is #2, not #1: the session has cells that are not saved" in said
+
+
 async def test_what_conflicts_on_saving_is_shown_by_cell(client: Client, place: Path) -> None:
     """Both versions stay, and the answer shows what differs between them."""
     saved(place, code("a", "x = 1\ny = 2"), code("b", "z = 3"))
