@@ -35,6 +35,8 @@ def book(**cells: str) -> str:
     [
         pytest.param(["a = 1"], ["a = 1", "b = 2"], ["a = 1", "c = 3"], ["a = 1", "b = 2", "c = 3"], id="both append"),
         pytest.param([], ["a = 1"], ["b = 2"], ["a = 1", "b = 2"], id="both begin"),
+        pytest.param(["a", "b"], ["a", "x()", "b"], ["a", "x()", "b"], ["a", "x()", "b"], id="the same at one place"),
+        pytest.param(["a", "b"], ["a", "x()", "b"], ["a", "b", "x()"], ["a", "x()", "b", "x()"], id="at two places"),
         pytest.param(["a = 1", "b = 2"], ["b = 2"], ["a = 1", "b = 22"], ["b = 22"], id="one deletes, one edits"),
         pytest.param(["a = 1", "b = 2"], ["b = 2", "a = 1"], ["a = 11", "b = 2"], ["b = 2", "a = 11"], id="moved"),
         pytest.param(["a\nb\nc"], ["a\nb\nc\nd"], ["z\na\nb\nc"], ["z\na\nb\nc\nd"], id="other lines of one cell"),
