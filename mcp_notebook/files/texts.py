@@ -242,7 +242,7 @@ def _composed(
         text: str = _jupytext().writes(plain, fmt)
     except Exception as exc:  # whatever jupytext's writers raise
         raise FileRefused(f"{path} cannot be written as {fmt} ({exc}). Save as .ipynb or .py.") from exc
-    text = _SURROGATES.sub("\ufffd", text.rstrip("\n") + _end(old) if text.strip() else text)
+    text = _SURROGATES.sub("\ufffd", text.rstrip("\n") + _end(old, before, fmt) if text.strip() else text)
     return _in_the_style_of(old, _with_header_of(old, before, text)) if old else text
 
 
@@ -293,10 +293,14 @@ def _with_header_of(old: str, before: NotebookNode | None, text: str) -> str:
     return text if _MAIN_LANGUAGE.search(old) else _MAIN_LANGUAGE.sub("", text, count=1)
 
 
-def _end(old: str | None) -> str:
+def _end(old: str | None, before: NotebookNode | None, fmt: str) -> str:
     """The line ends at a text's end."""
-    if not old or not old.strip():
+    if not old or before is None:
         return "\n"
+    last = before.cells[-1] if before.cells and fmt.endswith((":percent", ":hydrogen")) else None
+    if last is not None and last.cell_type != "code" and last.source.endswith("\n"):
+        # jupytext takes all but some for lines of the cell, and writes them as such: they would be there twice
+        return "\n" * int(last.metadata.get("lines_to_next_cell", 1))
     plain = old.replace("\r\n", "\n")
     return "\n" * (len(plain) - len(plain.rstrip("\n")))
 
