@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import anyio
 import nbformat
 import pytest
 
 from mcp_notebook.errors import GitFailed
-from mcp_notebook.workflow.git_setup import set_up, undo
+from mcp_notebook.workflow.git_setup import Report, set_up, undo
 from tests.repositories import Work, ipynb, repository
 
 pytestmark = pytest.mark.anyio
@@ -193,6 +194,24 @@ async def test_a_repository_without_attributes_has_none_again(tmp_path: Path) ->
     await undo(work.path, work.environment)
     assert (work.path / ".git" / "config").read_bytes() == before
     assert not (work.path / ".git" / "info" / "attributes").exists()
+
+
+async def test_several_at_once(tmp_path: Path) -> None:
+    """Each finds it in force, and nothing of it is left after one undo."""
+    work = repository(tmp_path)
+    before = (work.path / ".git" / "config").read_bytes()
+    reports: list[Report] = []
+
+    async def install() -> None:
+        reports.append(await set_up(work.path, work.environment))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(install)
+    assert all(report.is_good for report in reports), reports
+    await undo(work.path, work.environment)
+    assert (work.path / ".git" / "config").read_bytes() == before
+    assert list((work.path / ".git" / "mcp-notebook").iterdir()) == []
 
 
 async def test_a_setting_of_the_user_that_wins_is_told(tmp_path: Path) -> None:
