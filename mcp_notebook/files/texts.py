@@ -153,18 +153,28 @@ def with_source(old: str, fmt: str, path: Path, was: Sequence[str], position: in
         return None
     if _composed(before, before, fmt, old, path, {}) != old:
         return None
-    spacing: dict[int, int] = {}
-    for place in _spaced_by(before.cells, position):
-        known = before.cells[place].metadata.get("lines_to_next_cell")
-        counts = (known,) if known is not None else (1, 2, 0)
-        for count in counts:
-            if _composed(before, before, fmt, old, path, spacing | {place: count}) == old:
-                spacing[place] = count
-                break
+    spacing = _spacing(before, fmt, old, path, position)
     after = copy.copy(before)
     after.cells = [copy.copy(cell) for cell in before.cells]
     after.cells[position].source = source
     return _composed(after, before, fmt, old, path, spacing)
+
+
+def _spacing(before: NotebookNode, fmt: str, old: str, path: Path, position: int) -> dict[int, int]:
+    """The empty lines that ``old`` has where they may follow from what the cell at ``position`` says."""
+    known = {
+        place: before.cells[place].metadata.get("lines_to_next_cell") for place in _spaced_by(before.cells, position)
+    }
+    usual = {place: 1 if lines is None else lines for place, lines in known.items()}
+    if _composed(before, before, fmt, old, path, usual) == old:
+        return usual
+    spacing: dict[int, int] = {}
+    for place, lines in known.items():
+        for count in (1, 2, 0) if lines is None else (lines,):
+            if _composed(before, before, fmt, old, path, spacing | {place: count}) == old:
+                spacing[place] = count
+                break
+    return spacing
 
 
 def _spaced_by(cells: Sequence[NotebookNode], position: int) -> Iterator[int]:
