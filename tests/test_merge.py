@@ -130,6 +130,28 @@ def test_edits_of_the_same_line() -> None:
     nbformat.validate(merged.notebook)
 
 
+@pytest.mark.parametrize("theirs_id", ["new", "other"])
+@pytest.mark.parametrize(("at", "expected"), [(1, "a show() b"), (2, "a show() b show()"), (0, "show() a show() b")])
+def test_the_same_new_cell_on_both_sides(theirs_id: str, at: int, expected: str) -> None:
+    """One at one place, two at two places, whatever the ids: those that follow from a source are the same for both."""
+    base = notebook(cell("a", "a"), cell("b", "b"))
+    ours, theirs = copy.deepcopy(base), copy.deepcopy(base)
+    ours.cells.insert(1, cell("new", "show()"))
+    theirs.cells.insert(at, cell(theirs_id, "show()"))
+    done = merge(base, ours, theirs)
+    assert " ".join(each.source for each in done.notebook.cells) == expected
+    assert len({each.id for each in done.notebook.cells}) == len(done.notebook.cells)
+    assert done.is_clean
+
+
+def test_a_second_conflict_of_the_same_cell() -> None:
+    """A cell that has the tag already stays a valid one."""
+    base, ours, theirs = (notebook(cell("a", source, tags=[CONFLICT_TAG])) for source in ("1", "ours", "theirs"))
+    merged = merge(base, ours, theirs).notebook
+    assert [each.source for each in merged.cells] == ["ours", "theirs"]
+    nbformat.validate(merged)
+
+
 def test_type_changed_here_and_source_there() -> None:
     """A change of type against an edit is a conflict."""
 

@@ -66,6 +66,7 @@ async def test_a_new_notebook_is_made_filled_in_and_run(client: Client, settings
         ({"task_description": " \n"}, "task_description is empty"),
         ({"task_description": "x" * 30_000}, "30,000 characters"),
         ({"task_description": "x", "path": "../x.py"}, "outside the workspace"),
+        *(({"task_description": "x", "path": path}, "names no file") for path in ("", ".", "a/", "x.py/", "..", ".py")),
         ({"task_description": "x", "path": "x.ipynb"}, "a new notebook is a .py file"),
         ({"task_description": "x", "path": "x.md"}, "a new notebook is a .py file"),
         ({"task_description": "x", "parameters": {"not a name": 1}}, "cannot be the name of a parameter"),
@@ -212,6 +213,17 @@ async def test_a_session_takes_an_edit_of_its_file_in(client: Client, place: Pat
     both = (place / "a.py").read_text()
     assert "y = 'session'" in both
     assert "y = 'file'" in both
+
+
+async def test_positions_of_the_file_and_of_a_session_that_differ(client: Client, place: Path) -> None:
+    """A session with a cell that is not saved counts differently, which is said."""
+    saved(place, code("a", "x = 1"), code("b", "y = 2"))
+    path = f"{place.name}/a.py"
+    await structured(client, "open_session", notebook=path)
+    await run(client, "first = 0", after="start")
+    said = await call(client, "notebook_edit", path=path, cell_index=1, new_source="y = 3")
+    assert said.startswith("edited #1 cell=b")
+    assert "There this cell is #2, not #1: the session has cells that are not saved" in said
 
 
 async def test_what_conflicts_on_saving_is_shown_by_cell(client: Client, place: Path) -> None:

@@ -175,6 +175,18 @@ def test_a_foreign_text_changes_once_as_jupytext_changes_it(tmp_path: Path) -> N
     assert write(found.pair, second.notebook, second).notes == ()
 
 
+def test_empty_lines_at_the_end_of_a_text_do_not_become_more(tmp_path: Path) -> None:
+    """jupytext takes them for the text of a last markdown cell: that is the one change of such a text."""
+    script = tmp_path / "a.py"
+    script.write_text("# %%\nx = 1\n\n# %% [markdown]\n# T\n\n\n\n")
+    as_jupytext = jupytext.writes(jupytext.reads(script.read_text(), "py:percent"), "py:percent")
+    pair = locate("a.py", tmp_path)
+    assert len(edit(pair, 0, "x = 2").notes) == 1
+    assert script.read_text() == as_jupytext.replace("x = 1", "x = 2")
+    assert edit(pair, 0, "x = 3").notes == ()
+    assert script.read_text() == as_jupytext.replace("x = 1", "x = 3")
+
+
 def test_a_generated_ipynb_follows_somebody_elses_commit(tmp_path: Path) -> None:
     """The text of a pair changes by a pull: cells keep ids and outputs, and the .ipynb says what the text says."""
     saved(tmp_path, *SHELF)

@@ -61,6 +61,7 @@ def merge(base: NotebookNode, ours: NotebookNode, theirs: NotebookNode, tag: str
     Outputs are ours if ours ran since ``base``, else theirs.
     """
     recognise(theirs.cells, base.cells)
+    _recognise_new(theirs.cells, ours.cells, base.cells)
     was, here, there = ({cell["id"]: cell for cell in side.cells} for side in (base, ours, theirs))
     report = _Report(tag)
     taken = {*was, *here, *there}
@@ -86,6 +87,45 @@ def recognise(theirs: Sequence[NotebookNode], base: Sequence[NotebookNode]) -> N
     for cell, index in zip(strangers, match(strangers, missing, rewritten=False), strict=True):
         if index is not None:
             cell["id"] = missing[index]["id"]
+
+
+def _recognise_new(theirs: Sequence[NotebookNode], ours: Sequence[NotebookNode], base: Sequence[NotebookNode]) -> None:
+    """New cells of both sides are one if they say the same at one place, and else have ids of their own.
+
+    Ids that follow from what a cell says, as those of texts do, are the same for cells at different places.
+    """
+    here, there = _places(ours, theirs, base), _places(theirs, ours, base)
+    same = {cell_id for cell_id, _ in here.items() & there.items()}
+    free: dict[Any, list[str]] = {}
+    for cell in reversed(ours):
+        if cell["id"] in here.keys() - same:
+            free.setdefault((here[cell["id"]], (cell["cell_type"], cell["source"])), []).append(cell["id"])
+    taken = {cell["id"] for side in (theirs, ours, base) for cell in side}
+    for cell in theirs:
+        if cell["id"] not in there or cell["id"] in same:
+            continue
+        twins = free.get((there[cell["id"]], (cell["cell_type"], cell["source"])))
+        if twins:
+            cell["id"] = twins.pop()
+        elif cell["id"] in here:
+            cell["id"] = stable_id(cell, taken)
+            taken.add(cell["id"])
+
+
+def _places(
+    side: Sequence[NotebookNode], other: Sequence[NotebookNode], base: Sequence[NotebookNode]
+) -> dict[str, str | None]:
+    """The new cells of a side, with the cell of all three that stands before each."""
+    known = {cell["id"] for cell in base}
+    common = known & {cell["id"] for cell in other}
+    places: dict[str, str | None] = {}
+    before: str | None = None
+    for cell in side:
+        if cell["id"] in common:
+            before = cell["id"]
+        elif cell["id"] not in known:
+            places[cell["id"]] = before
+    return places
 
 
 def _order(base: list[str], ours: list[str], theirs: list[str], report: _Report) -> list[str]:
@@ -154,7 +194,7 @@ def _merged_cell(
         twin = copy.deepcopy(theirs)
         twin["id"] = stable_id(twin, taken)
         taken.add(twin["id"])
-        twin["metadata"]["tags"] = [*twin["metadata"].get("tags", []), report.tag]
+        twin["metadata"]["tags"] = list(dict.fromkeys([*twin["metadata"].get("tags", []), report.tag]))
         report.conflicts.append((ours["id"], twin["id"]))
         return [ours, twin]
     if content != _content(ours):

@@ -153,18 +153,28 @@ def with_source(old: str, fmt: str, path: Path, was: Sequence[str], position: in
         return None
     if _composed(before, before, fmt, old, path, {}) != old:
         return None
-    spacing: dict[int, int] = {}
-    for place in _spaced_by(before.cells, position):
-        known = before.cells[place].metadata.get("lines_to_next_cell")
-        counts = (known,) if known is not None else (1, 2, 0)
-        for count in counts:
-            if _composed(before, before, fmt, old, path, spacing | {place: count}) == old:
-                spacing[place] = count
-                break
+    spacing = _spacing(before, fmt, old, path, position)
     after = copy.copy(before)
     after.cells = [copy.copy(cell) for cell in before.cells]
     after.cells[position].source = source
     return _composed(after, before, fmt, old, path, spacing)
+
+
+def _spacing(before: NotebookNode, fmt: str, old: str, path: Path, position: int) -> dict[int, int]:
+    """The empty lines that ``old`` has where they may follow from what the cell at ``position`` says."""
+    known = {
+        place: before.cells[place].metadata.get("lines_to_next_cell") for place in _spaced_by(before.cells, position)
+    }
+    usual = {place: 1 if lines is None else lines for place, lines in known.items()}
+    if _composed(before, before, fmt, old, path, usual) == old:
+        return usual
+    spacing: dict[int, int] = {}
+    for place, lines in known.items():
+        for count in (1, 2, 0) if lines is None else (lines,):
+            if _composed(before, before, fmt, old, path, spacing | {place: count}) == old:
+                spacing[place] = count
+                break
+    return spacing
 
 
 def _spaced_by(cells: Sequence[NotebookNode], position: int) -> Iterator[int]:
@@ -242,7 +252,7 @@ def _composed(
         text: str = _jupytext().writes(plain, fmt)
     except Exception as exc:  # whatever jupytext's writers raise
         raise FileRefused(f"{path} cannot be written as {fmt} ({exc}). Save as .ipynb or .py.") from exc
-    text = _SURROGATES.sub("\ufffd", text.rstrip("\n") + _end(old) if text.strip() else text)
+    text = _SURROGATES.sub("\ufffd", text.rstrip("\n") + _end(old, before, fmt) if text.strip() else text)
     return _in_the_style_of(old, _with_header_of(old, before, text)) if old else text
 
 
@@ -293,10 +303,14 @@ def _with_header_of(old: str, before: NotebookNode | None, text: str) -> str:
     return text if _MAIN_LANGUAGE.search(old) else _MAIN_LANGUAGE.sub("", text, count=1)
 
 
-def _end(old: str | None) -> str:
+def _end(old: str | None, before: NotebookNode | None, fmt: str) -> str:
     """The line ends at a text's end."""
-    if not old or not old.strip():
+    if not old or before is None:
         return "\n"
+    last = before.cells[-1] if before.cells and fmt.endswith((":percent", ":hydrogen")) else None
+    if last is not None and last.cell_type != "code" and last.source.endswith("\n"):
+        # jupytext takes all but some for lines of the cell, and writes them as such: they would be there twice
+        return "\n" * int(last.metadata.get("lines_to_next_cell", 1))
     plain = old.replace("\r\n", "\n")
     return "\n" * (len(plain) - len(plain.rstrip("\n")))
 

@@ -57,7 +57,7 @@ async def notebook_edit(
         done = await with_progress(call, "editing", lambda: anyio.to_thread.run_sync(work))
     lines = _said(path, cell_index, done)
     if done.written:
-        lines += await _taken_in(call, pair)
+        lines += await _taken_in(call, pair, cell_index, done.cell["id"])
     return "\n".join([*lines, *done.notes])
 
 
@@ -74,7 +74,7 @@ def _said(path: str, position: int, done: Edited) -> list[str]:
     return lines
 
 
-async def _taken_in(call: Call, pair: files.Pair) -> list[str]:
+async def _taken_in(call: Call, pair: files.Pair, position: int, cell_id: str) -> list[str]:
     """What is to be said of a session that has the file open."""
     live = session_with(call, pair)
     if live is None:
@@ -85,4 +85,11 @@ async def _taken_in(call: Call, pair: files.Pair) -> list[str]:
         notes = await live.refresh()
     except FileRefused as exc:
         return [str(exc)]
-    return [f"The session {live.name} has it open and took the change in.", *notes]
+    lines = [f"The session {live.name} has it open and took the change in.", *notes]
+    there = [cell["id"] for cell in live.notebook.cells]
+    if cell_id not in there[position : position + 1] and cell_id in there:
+        lines.append(
+            f"There this cell is #{there.index(cell_id)}, not #{position}: the session has cells that are not saved. "
+            "If another one was meant, put this one back, and use edit_cell(cell_id=...)."
+        )
+    return lines

@@ -75,6 +75,8 @@ def _written(notebook: NotebookNode, name: str, workspace: Path, is_taken: Calla
             f"{name}: a new notebook is a {_SUFFIX} file, beside which its .ipynb is made when it is saved. Name a "
             "path that ends so, or leave it out."
         )
+    if name.rpartition("/")[2].removesuffix(_SUFFIX).strip() in ("", ".", ".."):
+        raise FileRefused(f"{name!r} names no file. Name one, such as {DIRECTORY}/analysis.py, or leave it out.")
     named = name if name.endswith(_SUFFIX) else f"{name}{_SUFFIX}"
     if any(os.path.lexists(workspace / Path(named).with_suffix(suffix)) for suffix in (_SUFFIX, ".ipynb")):
         return None

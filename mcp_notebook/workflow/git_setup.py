@@ -10,7 +10,8 @@ that has none.
 import importlib.util
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import anyio.to_thread
 from mcp_notebook.errors import GitFailed
 from mcp_notebook.forges.git import Git
 from mcp_notebook.workflow.merge_driver import CLEAN, CONFLICT
-from mcp_notebook.workflow.places import ROOM
+from mcp_notebook.workflow.places import ROOM, alone
 from mcp_notebook.workflow.repository import Repository, find
 from mcp_notebook.workflow.stripping import OUR_KEYS
 
@@ -36,7 +37,7 @@ ATTRIBUTES = f"""\
 *.py merge=mcp-notebook-text
 {_END}
 """
-_DRIVERS = ("nbstripout", "jupyternotebook", "mcp-notebook")
+_DRIVERS = ("nbstripout", "jupyternotebook", "mcp-notebook", "mcp-notebook-text")
 _PACKAGES = ("nbdime", "nbstripout")
 
 
@@ -57,7 +58,7 @@ def configuration(python: str) -> dict[str, str]:
         "filter.nbstripout.clean": f"{run} nbstripout --keep-id --extra-keys {shlex.quote(' '.join(OUR_KEYS))}",
         "filter.nbstripout.smudge": "cat",
         "filter.nbstripout.required": "true",
-        "diff.jupyternotebook.command": f"{run} nbdime.vcs.git.diffdriver diff --use-filter",
+        "diff.jupyternotebook.command": f"{run} nbdime.vcs.git.diffdriver diff --use-filter --",
         # Above a change stands the cell that it is in, or the function, as git shows it of Python.
         "diff.mcp-notebook-text.xfuncname": r"^(# %%.*|[ \t]*(class|(async[ \t]+)?def)[ \t].*)$",
         "merge.mcp-notebook.driver": f"{by_cell}; case $? in {CLEAN}) exit 0;; {CONFLICT}) exit 1;; esac; {by_line}",
@@ -82,12 +83,14 @@ async def set_up(directory: Path, environment: Mapping[str, str]) -> Report:
         )
     repository = await find(directory, environment, NOTHING_SET)
     wanted = configuration(sys.executable)
-    try:
-        await _include(repository, wanted)
-        await anyio.to_thread.run_sync(_add_attributes, _attributes(repository))
-    except OSError as exc:
-        raise GitFailed(f"{exc.filename} cannot be written ({exc.strerror}). Mend its permissions.") from exc
-    return await _checked(repository, wanted)
+    async with alone(repository):
+        before = await _attributes_before(repository)
+        try:
+            await _include(repository, wanted)
+            await anyio.to_thread.run_sync(_add_attributes, _attributes(repository))
+        except OSError as exc:
+            raise GitFailed(f"{exc.filename} cannot be written ({exc.strerror}). Mend its permissions.") from exc
+        return await _checked(repository, wanted, before)
 
 
 async def undo(directory: Path, environment: Mapping[str, str]) -> Report:
@@ -97,15 +100,15 @@ async def undo(directory: Path, environment: Mapping[str, str]) -> Report:
         GitFailed: there is no repository, or a file cannot be written.
     """
     repository = await find(directory, environment, NOTHING_SET)
-    git = repository.git
-    was_included = await _is_included(git)
-    if was_included:
-        await git.text("config", "--local", "--unset-all", "include.path", f"^{INCLUDED}$")
-    try:
-        (repository.common / INCLUDED).unlink(missing_ok=True)
-        had_attributes = await anyio.to_thread.run_sync(_remove_attributes, _attributes(repository))
-    except OSError as exc:
-        raise GitFailed(f"{exc.filename} cannot be written ({exc.strerror}). Mend its permissions.") from exc
+    async with alone(repository):
+        was_included = await _is_included(repository.git)
+        if was_included:
+            await repository.git.text("config", "--local", "--unset-all", "include.path", f"^{INCLUDED}$")
+        try:
+            (repository.common / INCLUDED).unlink(missing_ok=True)
+            had_attributes = await anyio.to_thread.run_sync(_remove_attributes, _attributes(repository))
+        except OSError as exc:
+            raise GitFailed(f"{exc.filename} cannot be written ({exc.strerror}). Mend its permissions.") from exc
     if not was_included and not had_attributes:
         return Report((f"git-setup was not in force in {repository.top}: nothing to undo.",))
     return Report((f"In {repository.top} git treats notebooks as it did before git-setup.",))
@@ -113,12 +116,9 @@ async def undo(directory: Path, environment: Mapping[str, str]) -> Report:
 
 async def _include(repository: Repository, wanted: Mapping[str, str]) -> None:
     file = repository.common / INCLUDED
-    file.parent.mkdir(exist_ok=True)
-    draft = file.with_name(".gitconfig-draft")
-    draft.unlink(missing_ok=True)
-    for key, value in wanted.items():
-        await repository.git.text("config", "--file", str(draft), key, value)
-    draft.replace(file)
+    with _draft(file) as draft:
+        for key, value in wanted.items():
+            await repository.git.text("config", "--file", str(draft), key, value)
     if not await _is_included(repository.git):
         await repository.git.text("config", "--local", "--add", "include.path", INCLUDED)
 
@@ -128,9 +128,17 @@ async def _is_included(git: Git) -> bool:
     return INCLUDED in (included or "").splitlines()
 
 
-async def _checked(repository: Repository, wanted: Mapping[str, str]) -> Report:
+async def _attributes_before(repository: Repository) -> list[str]:
+    """What of others is in force for notebooks, and will not be."""
+    seen = await repository.git.text("check-attr", "filter", "diff", "merge", "--", "any.ipynb", "any.py")
+    return [line for line in seen.splitlines() if line.rpartition(": ")[2] not in ("unspecified", *_DRIVERS)]
+
+
+async def _checked(repository: Repository, wanted: Mapping[str, str], before: Sequence[str]) -> Report:
     """Whether git sees it: what the user has set himself, further down, would win."""
     lines = [f"In {repository.top} git shows and merges notebooks by cell, and takes in none of their outputs."]
+    if before:
+        lines.append(f"In place of what other attributes say, until --undo: {'; '.join(before)}.")
     others = [key for key, value in wanted.items() if await repository.git.maybe("config", "--get", key) != value]
     if others:
         lines.append(f"But other values are in force for {', '.join(others)}: see git config --show-origin --get-all.")
@@ -187,7 +195,18 @@ def _read(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
+    with _draft(path) as draft:
+        draft.write_bytes(text.encode(errors="surrogateescape"))
+        draft.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
+
+
+@contextmanager
+def _draft(path: Path) -> Iterator[Path]:
+    """Takes the place of ``path`` once it is whole."""
     draft = path.with_name(f".{path.name}-mcp-notebook")
-    draft.write_bytes(text.encode(errors="surrogateescape"))
-    draft.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
-    draft.replace(path)
+    draft.unlink(missing_ok=True)
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ docs/decisions/0019-notebook-files.md.
 """
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ def _merge_text(sides: list[bytes], result: Path, name: Path) -> int:
     if fmt is None or any(texts.format_of(side, name) != fmt for side in (base, theirs) if side.strip()):
         return NOT_MERGED
     before, here, there = (_cells_of(side, fmt, name) for side in (base, ours, theirs))
-    if not (before.metadata == there.metadata or here.metadata == there.metadata):
+    headers = [texts.shared_metadata(side) for side in (before, here, there)]
+    if headers[2] not in headers[:2]:
         return NOT_MERGED
     for side in (here, there):
         _recognise_by_place(side, before)
@@ -98,13 +100,27 @@ def _is_ambiguous(base: NotebookNode, ours: NotebookNode, theirs: NotebookNode) 
 
 
 def _metadata_differs(base: NotebookNode, ours: NotebookNode, theirs: NotebookNode) -> bool:
-    """Whether both sides changed the metadata of a cell, other than tags, and not to the same."""
-    before, here, there = ({cell["id"]: _without_tags(cell) for cell in side.cells} for side in (base, ours, theirs))
-    return any(before[each] != here[each] != there[each] != before[each] for each in {*before} & {*here} & {*there})
+    """Whether nobody can know which metadata a cell is to have."""
+    sides = [{cell["id"]: cell["metadata"] for cell in side.cells} for side in (ours, theirs)]
+    return any(
+        _is_undecided(cell["metadata"], [side[cell["id"]] for side in sides if cell["id"] in side])
+        for cell in base.cells
+    )
 
 
-def _without_tags(cell: NotebookNode) -> dict[str, Any]:
-    return {key: value for key, value in cell["metadata"].items() if key != "tags"}
+def _is_undecided(was: NotebookNode, now: Sequence[NotebookNode]) -> bool:
+    """Both sides changed it, other than tags, and not to the same; or one did, of a cell that is gone on the other."""
+    match now:
+        case [only]:  # the other side may have the cell in words that nobody recognises
+            return only != was
+        case [here, there]:
+            one, other, before = map(_without_tags, (here, there, was))
+            return before != one != other != before
+    return False
+
+
+def _without_tags(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in metadata.items() if key != "tags"}
 
 
 def _cells_of(text: str, fmt: str, name: Path) -> NotebookNode:

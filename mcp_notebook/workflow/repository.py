@@ -47,14 +47,20 @@ async def find(directory: Path, environment: Mapping[str, str], consequence: str
     """The repository around ``directory``; ``consequence`` is what is said if there is none.
 
     Raises:
-        CommitRefused: there is none, it has no work tree, or git does not trust it.
+        CommitRefused: there is none, it has no work tree, git does not trust it, or cannot say where it is.
     """
     git = Git.of(directory, environment)
     asked = ("--path-format=absolute", "--show-toplevel", "--git-dir", "--git-common-dir")
     done = await git.run("rev-parse", *asked)
     if done.code:
         raise CommitRefused(f"{_no_repository(directory, done.words)} {consequence}")
-    top, own, common = done.stdout.splitlines()
+    places = done.stdout.removesuffix("\n").split("\n")
+    if len(places) != len(asked) - 1:
+        raise CommitRefused(
+            f"git cannot say where the repository of {directory} is: the path has a line break in it, or git is older "
+            f"than 2.31. {consequence} Rename that directory, or install a newer git."
+        )
+    top, own, common = places
     return Repository(Git(Path(top), git.environment), Path(own), Path(common))
 
 

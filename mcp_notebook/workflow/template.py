@@ -87,7 +87,7 @@ def _title_and_rest(description: str) -> tuple[str, str]:
     first, _, rest = text.partition("\n")
     first = first.lstrip("#").strip() or "Notebook"
     if len(first) <= _TITLE_CHARS:
-        return first.rstrip("."), rest.strip()
+        return first.rstrip(".") or first, rest.strip()
     sentence = re.split(r"(?<=[.!?:;])\s", first)[0].rstrip(".:;")
     if len(sentence) <= _TITLE_CHARS:
         return sentence, text

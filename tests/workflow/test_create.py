@@ -29,6 +29,7 @@ LONG = "Compare the response times of all hosts of the fleet over the last three
         (LONG, "compare-the-response-times-of-all-hosts-of-the", f"# {LONG[:72]}...\n#\n# {LONG}"),
         ("../../etc/passwd", "etc-passwd", "# ../../etc/passwd"),
         ("a\x00b\x1b[31m\r\nsecond", "ab-31m", "# ab[31m\n#\n# second"),
+        ("...", "notebook", "# ..."),
         ("# %% [raw]\n# %%", "raw", "# %% [raw]\n#\n# # %%"),
     ],
 )  # fmt: skip

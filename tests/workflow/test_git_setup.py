@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import anyio
 import nbformat
 import pytest
 
 from mcp_notebook.errors import GitFailed
-from mcp_notebook.workflow.git_setup import set_up, undo
+from mcp_notebook.workflow.git_setup import Report, set_up, undo
 from tests.repositories import Work, ipynb, repository
 
 pytestmark = pytest.mark.anyio
@@ -92,6 +93,15 @@ async def test_git_diff_of_a_text_names_the_cell(work: Work) -> None:
     shown = work.git("diff", "t.py")
     assert '@@ # %% tags=["first"]' in shown
     assert "@@ def function():" in shown
+
+
+async def test_git_diff_of_a_file_whose_name_begins_with_a_dash(work: Work) -> None:
+    """It is no option of the driver, with which the whole `git diff` would end."""
+    for source in ("x = 1", "x = 2"):
+        work.write("-a.ipynb", ipynb(source))
+        work.git("add", "--", "-a.ipynb")
+        work.git("commit", "--quiet", "-m", source)
+    assert "x = 2" in work.git("diff", "HEAD~1")
 
 
 def change(work: Work, branch: str, *cells: str) -> None:
@@ -186,6 +196,24 @@ async def test_a_repository_without_attributes_has_none_again(tmp_path: Path) ->
     assert not (work.path / ".git" / "info" / "attributes").exists()
 
 
+async def test_several_at_once(tmp_path: Path) -> None:
+    """Each finds it in force, and nothing of it is left after one undo."""
+    work = repository(tmp_path)
+    before = (work.path / ".git" / "config").read_bytes()
+    reports: list[Report] = []
+
+    async def install() -> None:
+        reports.append(await set_up(work.path, work.environment))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(install)
+    assert all(report.is_good for report in reports), reports
+    await undo(work.path, work.environment)
+    assert (work.path / ".git" / "config").read_bytes() == before
+    assert list((work.path / ".git" / "mcp-notebook").iterdir()) == []
+
+
 async def test_a_setting_of_the_user_that_wins_is_told(tmp_path: Path) -> None:
     """Nothing is claimed that is not so."""
     work = repository(tmp_path)
@@ -195,6 +223,16 @@ async def test_a_setting_of_the_user_that_wins_is_told(tmp_path: Path) -> None:
     report = await set_up(work.path, work.environment)
     assert not report.is_good
     assert "other values are in force for filter.nbstripout.clean" in report.lines[-1]
+
+
+async def test_attributes_of_others_that_are_no_longer_in_force_are_told(tmp_path: Path) -> None:
+    """Such as those of git-lfs, without which notebooks that are in git are checked out as pointers."""
+    work = repository(tmp_path)
+    work.write(".gitattributes", "*.ipynb filter=lfs diff=lfs merge=lfs -text\n")
+    report = await set_up(work.path, work.environment)
+    assert report.is_good
+    assert "any.ipynb: filter: lfs" in report.lines[1]
+    assert report.lines[1].startswith("In place of what other attributes say, until --undo:")
 
 
 async def test_nbstripouts_own_installer_does_not_undo_it(work: Work) -> None:
@@ -225,6 +263,21 @@ async def test_no_repository_is_told(tmp_path: Path) -> None:
     for step in (set_up, undo):
         with pytest.raises(GitFailed, match=r"in no git repository.*Nothing was changed"):
             await step(tmp_path, environment)
+
+
+@pytest.mark.parametrize("name", ["line\u2028separator", "sp ace 'and\"quotes"])
+async def test_a_directory_of_any_name(tmp_path: Path, name: str) -> None:
+    """Nothing of it is taken for something else."""
+    work = repository(tmp_path, name)
+    assert (await set_up(work.path, work.environment)).is_good
+    assert (await undo(work.path, work.environment)).is_good
+
+
+async def test_a_directory_that_git_cannot_say(tmp_path: Path) -> None:
+    """It is told what to do."""
+    work = repository(tmp_path, "line\nbreak")
+    with pytest.raises(GitFailed, match=r"line break in it.*Nothing was changed\. Rename"):
+        await set_up(work.path, work.environment)
 
 
 async def test_the_command_does_it_and_undoes_it(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ def book(**cells: str) -> str:
     [
         pytest.param(["a = 1"], ["a = 1", "b = 2"], ["a = 1", "c = 3"], ["a = 1", "b = 2", "c = 3"], id="both append"),
         pytest.param([], ["a = 1"], ["b = 2"], ["a = 1", "b = 2"], id="both begin"),
+        pytest.param(["a", "b"], ["a", "x()", "b"], ["a", "x()", "b"], ["a", "x()", "b"], id="the same at one place"),
+        pytest.param(["a", "b"], ["a", "x()", "b"], ["a", "b", "x()"], ["a", "x()", "b", "x()"], id="at two places"),
         pytest.param(["a = 1", "b = 2"], ["b = 2"], ["a = 1", "b = 22"], ["b = 22"], id="one deletes, one edits"),
         pytest.param(["a = 1", "b = 2"], ["b = 2", "a = 1"], ["a = 11", "b = 2"], ["b = 2", "a = 11"], id="moved"),
         pytest.param(["a\nb\nc"], ["a\nb\nc\nd"], ["z\na\nb\nc"], ["z\na\nb\nc\nd"], id="other lines of one cell"),
@@ -60,6 +62,13 @@ def test_texts(tmp_path: Path, base: list[str], ours: list[str], theirs: list[st
         ),
         pytest.param(percent("1", "2"), percent("11", "2"), "# %%\n1\n\n# %% slide=1\n2\n", id="other metadata there"),
         pytest.param("# %%\n1\n", "# %% a=1\n1\n", "# %% a=2\n1\n", id="metadata on both sides"),
+        pytest.param(
+            percent("abc"), percent("new", "written anew"), "# %% a=1\nabc\n", id="metadata of a cell that is gone"
+        ),
+        pytest.param(
+            HEADER.format("a") + percent("abc"), HEADER.format("a") + percent("new", "written anew"),
+            HEADER.format("a") + '# %% tags=["t"]\nabc\n', id="tags of a cell that is gone",
+        ),
         pytest.param(percent("1"), percent("1", "é"), "\udcff", id="no UTF-8"),
     ],
 )  # fmt: skip
@@ -70,6 +79,12 @@ def test_what_is_left_to_git(tmp_path: Path, base: str, ours: str, theirs: str) 
         file.write_bytes(text.encode(errors="surrogateescape"))
     assert main([*map(str, files), "a.py"]) == NOT_MERGED
     assert files[1].read_text() == ours
+
+
+def test_a_tag_there_and_an_edit_here(tmp_path: Path) -> None:
+    """Also where there is no header to say that there are tags."""
+    found = merged(tmp_path, "a.py", percent("1", "2"), percent("11", "2"), '# %% tags=["t"]\n1\n\n# %%\n2\n')
+    assert found == (CLEAN, '# %% tags=["t"]\n11\n\n# %%\n2\n')
 
 
 def test_notebooks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
