@@ -152,7 +152,7 @@ class _Work:
         tracked = f"refs/remotes/{self.remote}/{self.branch}"
         track = self.remote is not None and await self.repository.commit_of(tracked) is not None
         is_new = await self.repository.commit_of(f"refs/heads/{self.branch}") is None
-        begin = f"{self.remote}/{self.branch}" if track else head
+        begin = tracked if track else head
         async with places.elsewhere(self.repository, self.branch, begin=begin, track=track) as place:
             wanted, before = await self._entries(place)
             if wanted != before:

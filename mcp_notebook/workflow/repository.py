@@ -9,6 +9,7 @@ from mcp_notebook.errors import CommitRefused, GitFailed
 from mcp_notebook.forges.git import Git
 
 NOTHING_DONE = "Nothing was committed."
+_BRANCHES = "refs/heads/"
 _IN_PROGRESS = {
     "MERGE_HEAD": ("A merge", "git merge --continue", "git merge --abort"),
     "rebase-merge": ("A rebase", "git rebase --continue", "git rebase --abort"),
@@ -36,7 +37,8 @@ class Repository:
 
     async def branch(self) -> str | None:
         """The branch that is checked out, also one without commits; None if HEAD is detached."""
-        return await self.git.maybe("symbolic-ref", "--quiet", "--short", "HEAD")
+        head = await self.git.maybe("symbolic-ref", "--quiet", "HEAD")  # in short it is not the name beside such a tag
+        return head.removeprefix(_BRANCHES) if head is not None and head.startswith(_BRANCHES) else None
 
     async def commit_of(self, ref: str) -> str | None:
         """Of a ref; None if there is none."""
@@ -50,12 +52,14 @@ async def find(directory: Path, environment: Mapping[str, str], consequence: str
         CommitRefused: there is none, it has no work tree, or git does not trust it.
     """
     git = Git.of(directory, environment)
-    asked = ("--path-format=absolute", "--show-toplevel", "--git-dir", "--git-common-dir")
-    done = await git.run("rev-parse", *asked)
-    if done.code:
-        raise CommitRefused(f"{_no_repository(directory, done.words)} {consequence}")
-    top, own, common = done.stdout.splitlines()
-    return Repository(Git(Path(top), git.environment), Path(own), Path(common))
+    found = []
+    for asked in ("--show-toplevel", "--git-dir", "--git-common-dir"):  # one by one: a path may have line ends in it
+        done = await git.run("rev-parse", "--path-format=absolute", asked)
+        if done.code:
+            raise CommitRefused(f"{_no_repository(directory, done.words)} {consequence}")
+        found.append(Path(done.stdout.removesuffix("\n")))
+    top, own, common = found
+    return Repository(Git(top, git.environment), own, common)
 
 
 def _no_repository(directory: Path, words: str) -> str:
@@ -143,11 +147,11 @@ async def names_in(repository: Repository, paths: Sequence[Path]) -> tuple[dict[
     """
     found = _names(repository, paths)
     await _refuse_others(repository, {path.parent for path in found.values()} - {_real(paths[0].parent)})
-    asked = "".join(f"{name}\0" for name in found).encode(errors="surrogateescape")
+    asked = "".join(f"./{name}\0" for name in found).encode(errors="surrogateescape")  # a colon first would be magic
     done = await repository.git.run("check-ignore", "-z", "--stdin", stdin=asked)
     if done.code not in (0, 1):
         raise GitFailed(f"git cannot say what it ignores: {done.words} {NOTHING_DONE}")
-    ignored = tuple(name for name in done.stdout.split("\0") if name)
+    ignored = tuple(name.removeprefix("./") for name in done.stdout.split("\0") if name)
     if len(ignored) == len(found):
         raise CommitRefused(
             f"git ignores {', '.join(ignored)}. {NOTHING_DONE} Change .gitignore (git check-ignore -v shows the line), "
