@@ -84,7 +84,8 @@ async def commit(wanted: Wanted, *, environment: Mapping[str, str], find_secrets
     repository = await find(wanted.paths[0].parent, environment)
     names, ignored = await names_in(repository, wanted.paths)
     files = await anyio.to_thread.run_sync(_contents, names)
-    await anyio.to_thread.run_sync(refuse_secrets, files, wanted.message, find_secrets)
+    said = {"the message": wanted.message, "the branch's name": wanted.branch or ""}
+    await anyio.to_thread.run_sync(refuse_secrets, files, said, find_secrets)
     async with places.alone(repository):
         await refuse_unfinished(repository, tuple(names))
         await refuse_nobody(repository.git)
