@@ -80,7 +80,7 @@ class Gitea:
             if review.get("comments_count"):
                 found += [
                     comment(each, lines=("position", "original_position"))
-                    for each in await self._list(f"{reviews}/{review['id']}/comments")
+                    for each in await self._list(f"{reviews}/{review.get('id')}/comments")
                 ]
         return tuple(sorted(found, key=lambda each: each.created_at))
 

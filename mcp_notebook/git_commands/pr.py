@@ -25,11 +25,10 @@ def run(options: argparse.Namespace, settings: Any) -> int:
     """Returns the exit code."""
     import anyio
 
-    from mcp_notebook.masking import Masking
+    from mcp_notebook.starting import secrets_by
     from mcp_notebook.workflow.proposal import Means, Proposal, propose
 
-    masking = Masking(settings.mask_patterns, secret=settings.env_withhold)
-    masking.learn(settings.environment)
+    masking = secrets_by(settings, settings.environment)
     means = Means(
         workspace=settings.workspace,
         environment=settings.environment,
@@ -39,6 +38,7 @@ def run(options: argparse.Namespace, settings: Any) -> int:
         forge_tokens=settings.forge_tokens,
     )
     wanted = Proposal(options.branch, options.title, options.description, options.base)
-    done = anyio.run(propose, wanted, settings.workspace, means)
+    with masking.in_errors():
+        done = anyio.run(propose, wanted, settings.workspace, means)
     sys.stdout.write(f"{masking.text(done.summary)}\n")
     return 0

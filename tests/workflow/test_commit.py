@@ -195,11 +195,17 @@ async def test_a_secret_in_a_kept_output_is_found(work: Work) -> None:
     ("change", "place"),
     [
         (lambda cell: cell.update(id=SECRET), r"cell #0 metadata line \d"),
-        (lambda cell: cell.update(cell_type="markdown", attachments={"a": {"text/plain": SECRET}}), "attachment line 1"),
+        (
+            lambda cell: cell.update(cell_type="markdown", attachments={"a": {"text/plain": SECRET}}),
+            "attachment line 1",
+        ),
         (lambda cell: cell["metadata"].update(note=[{"a": f"\"'{SECRET}"}]), r"cell cell-0 metadata line \d"),
         (lambda cell: cell.update(mine=SECRET), r"cell cell-0 metadata line \d"),
         (lambda cell: cell["outputs"][0].update(name=SECRET), "cell cell-0 output line 1"),
-        (lambda cell: cell.update(outputs=[shown("image/svg+xml", f"<svg>{SECRET}</svg>")]), "cell cell-0 output line 1"),
+        (
+            lambda cell: cell.update(outputs=[shown("image/svg+xml", f"<svg>{SECRET}</svg>")]),
+            "cell cell-0 output line 1",
+        ),
         (lambda cell: cell.update(outputs=[shown("text/plain", "x", note=SECRET)]), "cell cell-0 output line 1"),
     ],
 )
