@@ -198,7 +198,8 @@ class _Work:
         await entries.put(place.git, wanted)
         failure = ""
         try:
-            ended = await place.git.run("commit", "--quiet", "--file=-", stdin=self.message, timeout_s=HOOKS_S)
+            how = ("--quiet", "--cleanup=whitespace", "--file=-")  # a line may begin with #, whatever the settings say
+            ended = await place.git.run("commit", *how, stdin=self.message, timeout_s=HOOKS_S)
             failure = ended.words or "its hook failed without a word."
         except GitFailed as exc:
             failure = str(exc)

@@ -140,6 +140,13 @@ async def test_a_commit_needs_a_message(work: Work, message: str) -> None:
         await work.commit(work.notebook("a", "x = 1"), message)
 
 
+async def test_a_message_is_kept_as_it_is(work: Work) -> None:
+    """A line that begins with # is a heading, also where the user's editor has comments there."""
+    work.git("config", "commit.cleanup", "strip")
+    await work.commit(work.notebook("a", "x = 1"), "# The load\n\n# by host\nis low")
+    assert work.git("log", "-1", "--format=%B").strip() == "# The load\n\n# by host\nis low"
+
+
 async def test_no_repository_is_told(tmp_path: Path) -> None:
     """And what makes one; files of two repositories are not one commit."""
     outside = tmp_path / "outside.py"
