@@ -124,7 +124,10 @@ class _Work:
             staged = await entries.in_index(real, tuple(self.names))
             mine = {name: wanted[name] for name in wanted if entries.is_untouched(staged[name], before[name])}
             # First: whoever is killed now leaves files staged, and not an index that would take the commit back.
-            await entries.put(real, mine)
+            try:
+                await entries.put(real, mine)
+            except GitFailed as exc:
+                raise CommitRefused(f"{NOTHING_DONE} {exc}") from exc
             try:
                 done = await self._commit(place, wanted)
             except BaseException:

@@ -12,6 +12,7 @@ NOTHING_DONE = "Nothing was committed."
 _BRANCHES = "refs/heads/"
 _IN_PROGRESS = {
     "MERGE_HEAD": ("A merge", "git merge --continue", "git merge --abort"),
+    "rebase-apply/applying": ("A `git am`", "git am --continue", "git am --abort"),
     "rebase-merge": ("A rebase", "git rebase --continue", "git rebase --abort"),
     "rebase-apply": ("A rebase", "git rebase --continue", "git rebase --abort"),
     "CHERRY_PICK_HEAD": ("A cherry-pick", "git cherry-pick --continue", "git cherry-pick --abort"),
@@ -109,7 +110,8 @@ async def refuse_nobody(git: Git) -> None:
 
 async def check_branch_name(git: Git, branch: str) -> None:
     """Raises CommitRefused if no branch can be called so."""
-    valid = not branch.startswith("-") and branch != "HEAD" and branch.isprintable()
+    # git would make a branch refs/heads/refs/heads/main, or @, which is another name of HEAD.
+    valid = not branch.startswith(("-", "refs/")) and branch not in ("HEAD", "@") and branch.isprintable()
     if not valid or (await git.run("check-ref-format", f"refs/heads/{branch}")).code:
         raise CommitRefused(f"{branch!r} cannot be the name of a branch. {NOTHING_DONE} Name another.")
 
