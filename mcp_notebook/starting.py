@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from mcp_notebook.errors import KernelError
 from mcp_notebook.kernels.base import Kernel, Tasks
 from mcp_notebook.kernels.environment import kernel_environment
 from mcp_notebook.kernels.keeping import Keeper
@@ -21,7 +20,7 @@ def starter(settings: Settings, keeper: Keeper | None, options: SessionOptions) 
         of_client = options.client_environment()
         options.masking.learn(of_client)
         environment, withheld = kernel_environment(of_client, keep=settings.env_pass, withhold=settings.env_withhold)
-        try:
+        with options.masking.in_errors():  # it tells what the process wrote
             return await start_kernel(
                 kernel,
                 workspace=options.workspace,
@@ -35,9 +34,6 @@ def starter(settings: Settings, keeper: Keeper | None, options: SessionOptions) 
                 tasks=tasks,
                 keeper=keeper,
             )
-        except KernelError as exc:  # it tells what the process wrote
-            exc.args = (options.masking.text(str(exc)),)
-            raise
 
     return start
 

@@ -138,6 +138,26 @@ async def test_a_secret_of_the_clients_environment_is_refused(
     assert work.git("log", "--format=%s") == "Begin"
 
 
+@pytest.mark.parametrize("code", [0, 1])
+async def test_what_a_hook_prints_is_masked(
+    server: MCPServer[Connection], work: Work, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    """Whether the commit is refused or only its push; nor do the words end up in a log, or move a cursor."""
+    work.environment["DB_PASSWORD"] = "Corr3ct-h0rse-battery"
+    work.git("remote", "add", "origin", str(work.path / "nowhere"))
+    says = 'printf "\\033[31m%s\\n" "connecting with $DB_PASSWORD" >&2'
+    work.hook("pre-commit", f"{says}; exit {code}")
+    work.hook("pre-push", f"{says}; exit 1")
+    work.write("a.py", "# %%\nx = 1\n")
+    answer = call if code == 0 else refused
+    async with client_in(server, work) as client:
+        work.git("init", "--quiet", "--bare", "nowhere")
+        text = await answer(client, "notebook_commit", path="a.py", message="Add it")
+    assert "connecting with [masked: DB_PASSWORD]" in text
+    assert "\x1b" not in text
+    assert "Corr3ct" not in text + caplog.text
+
+
 async def test_what_another_session_has_not_saved_is_said(
     server: MCPServer[Connection], agent: Client, work: Work
 ) -> None:

@@ -103,6 +103,20 @@ async def test_no_run_is_claimed_that_was_not(agent: Client, forge: Site) -> Non
     assert forge.project.commit(f"reports/{BRANCH}") is None
 
 
+async def test_odd_names_are_proposed(agent: Client, forge: Site) -> None:
+    """With letters at which a line could be thought to end, and one that is no UTF-8."""
+    names = ["line\u2028separator.py", "return\r.py", b"caf\xe9.py".decode(errors="surrogateescape")]
+    forge.work.git("clean", "--quiet", "--force", "-d")
+    forge.work.git("switch", "--quiet", BRANCH)
+    for name in names:
+        forge.work.write(name, f"# %%\nprint({names.index(name)})\n")
+    forge.work.git("add", "--all")
+    forge.work.git("commit", "--quiet", "-m", "Add them")
+    forge.work.git("push", "--quiet", "origin", BRANCH)
+    assert "caf?.py" in await call(agent, "notebook_pr", **PROPOSAL)
+    assert [f"+print({number})" in forge.project.pulls[0].body for number in range(3)] == [True] * 3
+
+
 async def test_a_run_that_failed_is_told(agent: Client, forge: Site) -> None:
     """With the cell."""
     copy = json.loads(executed_copy(forge.work.path / "notebooks/health.ipynb", exception=True))
@@ -141,6 +155,8 @@ async def test_what_cannot_be_proposed_is_refused(agent: Client, forge: Site) ->
         ({"branch": "--force"}, "cannot be the name of a branch"),
         ({"title": " "}, "a title of one line"),
         ({"title": "x" * 256}, "255 is the most"),
+        ({"title": "one\rtwo"}, "a title of one line"),
+        ({"description": "x" * 20_001}, "20000 is the most"),
     ):
         assert says in await refused(agent, "notebook_pr", **PROPOSAL | changed)
     forge.work.git("remote", "set-url", "--push", "origin", "/srv/git/project.git")

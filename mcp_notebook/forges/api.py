@@ -4,6 +4,7 @@ The token goes to the forge's own origin and nowhere else: redirects to another 
 """
 
 import json
+import re
 import ssl
 import time
 import urllib.request
@@ -16,7 +17,7 @@ import anyio
 import httpx2
 
 from mcp_notebook.errors import ForgeFailed
-from mcp_notebook.forges.git import without_secrets
+from mcp_notebook.forges.git import in_one_line, without_secrets
 
 ANSWER_S = 30.0
 MOST_BYTES = 20_000_000
@@ -24,6 +25,7 @@ MOST_PAGES = 50
 PAGE_SIZE = 50
 _MOST_REDIRECTS = 3
 _MOST_WORDS_CHARS = 400
+_NUMBER = re.compile(r"[0-9]{1,15}")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Answer:
         said: list[Any] = [self.headers.get("message", "")]
         if isinstance(self.body, dict):
             said = [self.body.get("message"), *_details(self.body.get("errors"))]
-        return " ".join(" ".join(part for part in said if isinstance(part, str)).split())[:_MOST_WORDS_CHARS]
+        return in_one_line(" ".join(part for part in said if isinstance(part, str)))[:_MOST_WORDS_CHARS]
 
 
 @dataclass(frozen=True)
@@ -216,10 +218,14 @@ def _goes_on(answer: Answer, so_far: int, here: int) -> bool:
     """Whether there is another page: by the links, else by the count of all, else by a page that is full."""
     if "Link" in answer.headers:
         return 'rel="next"' in answer.headers["Link"]
-    total = answer.headers.get("X-Total-Count", "")
-    if isinstance(answer.body, dict):
-        total = str(answer.body.get("total_count", total))
-    return so_far < int(total) if total.isdigit() else here >= PAGE_SIZE
+    total = _number(answer.headers.get("X-Total-Count"))
+    if total is None and isinstance(answer.body, dict):  # of these it may be the count on this page
+        total = _number(answer.body.get("total_count"))
+    return so_far < total if total is not None else here >= PAGE_SIZE
+
+
+def _number(value: Any) -> int | None:
+    return int(value) if _NUMBER.fullmatch(str(value)) else None
 
 
 def _wait(answer: Answer) -> str | None:
@@ -229,6 +235,6 @@ def _wait(answer: Answer) -> str | None:
     )
     if not limited:
         return None
-    after, reset = answer.headers.get("Retry-After", ""), answer.headers.get("X-RateLimit-Reset", "")
-    seconds = int(after) if after.isdigit() else int(reset) - int(time.time()) if reset.isdigit() else 60
+    after, reset = _number(answer.headers.get("Retry-After")), _number(answer.headers.get("X-RateLimit-Reset"))
+    seconds = after if after is not None else reset - int(time.time()) if reset is not None else 60
     return f"Try again in {max(seconds, 1)} s."

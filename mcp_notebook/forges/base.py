@@ -27,7 +27,7 @@ class Draft:
 
     def check(self) -> None:
         """Raises ForgeFailed if no forge would take it."""
-        if not self.title.strip() or "\n" in self.title.strip():
+        if len(self.title.strip().splitlines()) != 1:
             raise ForgeFailed("A pull request has a title of one line: pass one.")
         if len(self.title) > LONGEST_TITLE_CHARS:
             raise ForgeFailed(f"The title has {len(self.title)} characters; {LONGEST_TITLE_CHARS} is the most.")

@@ -70,7 +70,13 @@ async def find_forge(
             raise _in_clear(site, place.kind)
         may_have = place.is_named or is_this_machine(remote.host)
         found = await credential(
-            place.kind, site, may_have=may_have, environment=environment, configured=forge_tokens, git=git
+            place.kind,
+            site,
+            may_have=may_have,
+            environment=environment,
+            configured=forge_tokens,
+            git=git,
+            user=remote.user if remote.scheme != "ssh" and remote.user.isprintable() else "",
         )
         secrets = (found.secret, found.basic)
         headers = found.headers(place.kind)

@@ -20,6 +20,7 @@ import anyio.to_thread
 from anyio.abc import Process
 
 from mcp_notebook.errors import GitFailed
+from mcp_notebook.terminal import plain
 
 QUICK_S = 60.0
 """For what needs neither network nor hooks."""
@@ -45,7 +46,7 @@ _NEVER_ASKING = {
     "GIT_PAGER": "cat",
     "GIT_OPTIONAL_LOCKS": "0",
 }
-_USERINFO = re.compile(r"(?<=://)[^\s/@]+@")
+_USERINFO = re.compile(r"(?<=://)[^\s/?#]+@")
 _HEADER = re.compile(r"(?i)(authorization: *)(?:\w+ +)?\S+")
 
 
@@ -60,8 +61,12 @@ class Done:
     @property
     def words(self) -> str:
         """What a person would read of it, in one line, without the passwords of URLs."""
-        said = self.stderr.strip() or self.stdout.strip()
-        return without_secrets(" ".join(said.encode(errors="replace").decode().split()))[:_MOST_WORDS_CHARS]
+        return in_one_line(self.stderr.strip() or self.stdout.strip())[:_MOST_WORDS_CHARS]
+
+
+def in_one_line(text: str) -> str:
+    """What a terminal would show of it, without secrets."""
+    return without_secrets(" ".join(plain(text.encode(errors="replace").decode()).split()))
 
 
 def without_secrets(text: str) -> str:

@@ -3,6 +3,7 @@
 https://docs.gitea.com/api and https://forgejo.org/docs/latest/user/api-usage.
 """
 
+import os
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -42,7 +43,7 @@ class Gitea:
 
     def page(self, home: Home, commit: str, path: str) -> str:
         """The URL at which the forge shows a file of a commit."""
-        return f"{home.url}/src/commit/{commit}/{quote(path)}"
+        return f"{home.url}/src/commit/{commit}/{quote(os.fsencode(path))}"
 
     async def open(self, draft: Draft) -> Opened:
         """Made unless it is there: so two who open it at once get the same one."""
@@ -80,7 +81,7 @@ class Gitea:
             if review.get("comments_count"):
                 found += [
                     comment(each, lines=("position", "original_position"))
-                    for each in await self._list(f"{reviews}/{review['id']}/comments")
+                    for each in await self._list(f"{reviews}/{review.get('id')}/comments")
                 ]
         return tuple(sorted(found, key=lambda each: each.created_at))
 

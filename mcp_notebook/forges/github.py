@@ -1,5 +1,6 @@
 """GitHub, also Enterprise Server: https://docs.github.com/en/rest, version 2022-11-28."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -37,7 +38,7 @@ class GitHub:
 
     def page(self, home: Home, commit: str, path: str) -> str:
         """The URL at which the forge shows a file of a commit."""
-        return f"{home.url}/blob/{commit}/{quote(path)}"
+        return f"{home.url}/blob/{commit}/{quote(os.fsencode(path))}"
 
     async def open(self, draft: Draft) -> Opened:
         """Made unless it is there: so two who open it at once get the same one."""

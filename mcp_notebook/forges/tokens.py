@@ -49,9 +49,18 @@ class Credential:
 
 
 async def credential(
-    kind: str, site: str, *, may_have: bool, environment: Mapping[str, str], configured: Sequence[str], git: Git
+    kind: str,
+    site: str,
+    *,
+    may_have: bool,
+    environment: Mapping[str, str],
+    configured: Sequence[str],
+    git: Git,
+    user: str = "",
 ) -> Credential:
     """The token for ``site``: of the settings, the environment (if the site ``may_have`` it), or git's helper.
+
+    Of several that the helper has, ``user`` says whose, as the remote's URL does.
 
     Raises:
         ForgeFailed: there is none, with what to do; or it is none.
@@ -60,7 +69,7 @@ async def credential(
     if found is None and may_have:
         found = _of_environment(kind, site, environment)
     if found is None:
-        found = await _of_helper(site, git)
+        found = await _of_helper(site, user, git)
     if found is None:
         raise _none(kind, site, environment, may_have=may_have)
     if not _TOKEN.fullmatch(found.secret) or not found.user.isprintable():
@@ -93,18 +102,25 @@ def _of_environment(kind: str, site: str, environment: Mapping[str, str]) -> Cre
     return None
 
 
-async def _of_helper(site: str, git: Git) -> Credential | None:
-    """Nobody is asked: a helper that has nothing ends it."""
+async def _of_helper(site: str, user: str, git: Git) -> Credential | None:
+    """That of ``user``, or of anybody; nobody is asked: a helper that has nothing ends it."""
     quiet = git.having(GIT_ASKPASS="", SSH_ASKPASS="")
-    for protocol in ("https", "http"):
-        if protocol == "http" and not is_this_machine(site.rpartition(":")[0] or site):
-            continue
-        wanted = f"protocol={protocol}\nhost={site}\n\n"
-        done = await quiet.run("-c", "core.askPass=", "credential", "fill", stdin=wanted.encode(), timeout_s=_HELPER_S)
-        lines = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
-        if done.code == 0 and lines.get("password"):
-            return Credential(lines["password"], "git's credential helper", lines.get("username", ""))
+    is_near = is_this_machine(site.rpartition(":")[0] or site)
+    for name in dict.fromkeys((user, "")):
+        for protocol in ("https", "http") if is_near else ("https",):
+            found = await _filled(quiet, f"protocol={protocol}\nhost={site}\n" + (f"username={name}\n" if name else ""))
+            if found is not None:
+                return found
     return None
+
+
+async def _filled(git: Git, wanted: str) -> Credential | None:
+    asked = ("-c", "core.askPass=", "credential", "fill")
+    done = await git.run(*asked, stdin=f"{wanted}\n".encode(), timeout_s=_HELPER_S)
+    lines = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    if done.code or not lines.get("password"):
+        return None
+    return Credential(lines["password"], "git's credential helper", lines.get("username", ""))
 
 
 def _none(kind: str, site: str, environment: Mapping[str, str], *, may_have: bool) -> ForgeFailed:

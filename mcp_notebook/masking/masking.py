@@ -2,11 +2,13 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
+from mcp_notebook.errors import NotebookError
 from mcp_notebook.masking.forms import PASSWORD, SHORTEST_TOKEN, Span, forms_of, tokens_in
 from mcp_notebook.masking.values import is_common, values_of
 from mcp_notebook.nodes import is_too_deep
@@ -64,6 +66,15 @@ class Masking:
             self._values |= new
             self._compile()
         return bool(new)
+
+    @contextmanager
+    def in_errors(self) -> Iterator[None]:
+        """What the block raises of ours tells no secret, such as one that a program has printed."""
+        try:
+            yield
+        except NotebookError as exc:
+            exc.args = (self.text(str(exc)),)
+            raise
 
     def text(self, text: str) -> str:
         """``text``, with ``[masked: NAME]`` in place of each secret; the same object where there is none."""

@@ -31,15 +31,16 @@ def run(options: argparse.Namespace, settings: Any) -> int:
 
     masking = secrets_by(settings, settings.environment)
     pair = files.locate(options.path, settings.workspace)
-    done = anyio.run(
-        lambda: commit_notebook(
-            pair,
-            options.message,
-            environment=settings.environment,
-            find_secrets=masking.spans,
-            branch=options.branch,
-            push=options.push,
+    with masking.in_errors():
+        done = anyio.run(
+            lambda: commit_notebook(
+                pair,
+                options.message,
+                environment=settings.environment,
+                find_secrets=masking.spans,
+                branch=options.branch,
+                push=options.push,
+            )
         )
-    )
-    sys.stdout.write(f"{done.summary}\n")
+    sys.stdout.write(f"{masking.text(done.summary)}\n")
     return 1 if done.remote is not None and not done.is_pushed else 0

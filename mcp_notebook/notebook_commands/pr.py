@@ -38,6 +38,7 @@ def run(options: argparse.Namespace, settings: Any) -> int:
         forge_tokens=settings.forge_tokens,
     )
     wanted = Proposal(options.branch, options.title, options.description, options.base)
-    done = anyio.run(propose, wanted, settings.workspace, means)
+    with masking.in_errors():
+        done = anyio.run(propose, wanted, settings.workspace, means)
     sys.stdout.write(f"{masking.text(done.summary)}\n")
     return 0

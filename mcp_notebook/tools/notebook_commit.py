@@ -48,18 +48,19 @@ async def _committed(call: Call, path: str, message: str, branch: str | None, ha
     place = await workplace(call, handle)
     pair = await anyio.to_thread.run_sync(files.locate, path, place.workspace)
     mine, others = _open_in(call, pair, place.session)
-    done = await commit_notebook(
-        pair,
-        message,
-        environment=place.environment,
-        find_secrets=place.secrets.spans,
-        branch=branch,
-        save=mine.save if mine is not None else None,
-    )
+    with place.secrets.in_errors():  # a hook may have printed anything
+        done = await commit_notebook(
+            pair,
+            message,
+            environment=place.environment,
+            find_secrets=place.secrets.spans,
+            branch=branch,
+            save=mine.save if mine is not None else None,
+        )
     if others is not None:
         note = f"{pair.name} is open in the session {others.handle}: what that has not saved is not in the commit."
         done = replace(done, notes=(*done.notes, note))
-    return _answer(done)
+    return place.masking.text(_answer(done))
 
 
 def _open_in(call: Call, pair: files.Pair, session: Session | None) -> tuple[Session | None, Session | None]:

@@ -44,7 +44,8 @@ async def _proposed(call: Call, wanted: Proposal, handle: str | None) -> str:
     directory = place.workspace
     if place.session is not None and place.session.path is not None and place.session.path.parent.is_dir():
         directory = place.session.path.parent
-    done = await propose(wanted, directory, _means(call, place))
+    with place.secrets.in_errors():
+        done = await propose(wanted, directory, _means(call, place))
     return place.secrets.text(done.summary)
 
 

@@ -84,7 +84,8 @@ async def commit(wanted: Wanted, *, environment: Mapping[str, str], find_secrets
     repository = await find(wanted.paths[0].parent, environment)
     names, ignored = await names_in(repository, wanted.paths)
     files = await anyio.to_thread.run_sync(_contents, names)
-    await anyio.to_thread.run_sync(refuse_secrets, files, wanted.message, find_secrets)
+    said = {"the message": wanted.message, "the branch's name": wanted.branch or ""}
+    await anyio.to_thread.run_sync(refuse_secrets, files, said, find_secrets)
     async with places.alone(repository):
         await refuse_unfinished(repository, tuple(names))
         await refuse_nobody(repository.git)
@@ -123,7 +124,10 @@ class _Work:
             staged = await entries.in_index(real, tuple(self.names))
             mine = {name: wanted[name] for name in wanted if entries.is_untouched(staged[name], before[name])}
             # First: whoever is killed now leaves files staged, and not an index that would take the commit back.
-            await entries.put(real, mine)
+            try:
+                await entries.put(real, mine)
+            except GitFailed as exc:
+                raise CommitRefused(f"{NOTHING_DONE} {exc}") from exc
             try:
                 done = await self._commit(place, wanted)
             except BaseException:
@@ -152,7 +156,7 @@ class _Work:
         tracked = f"refs/remotes/{self.remote}/{self.branch}"
         track = self.remote is not None and await self.repository.commit_of(tracked) is not None
         is_new = await self.repository.commit_of(f"refs/heads/{self.branch}") is None
-        begin = f"{self.remote}/{self.branch}" if track else head
+        begin = tracked if track else head
         async with places.elsewhere(self.repository, self.branch, begin=begin, track=track) as place:
             wanted, before = await self._entries(place)
             if wanted != before:
@@ -197,7 +201,8 @@ class _Work:
         await entries.put(place.git, wanted)
         failure = ""
         try:
-            ended = await place.git.run("commit", "--quiet", "--file=-", stdin=self.message, timeout_s=HOOKS_S)
+            how = ("--quiet", "--cleanup=whitespace", "--file=-")  # a line may begin with #, whatever the settings say
+            ended = await place.git.run("commit", *how, stdin=self.message, timeout_s=HOOKS_S)
             failure = ended.words or "its hook failed without a word."
         except GitFailed as exc:
             failure = str(exc)

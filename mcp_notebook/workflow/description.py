@@ -11,11 +11,14 @@ from typing import Any
 
 MOST_CHARS = 60_000
 """GitHub takes 65,536."""
+MOST_TEXT_CHARS = 20_000
+"""Of the author's own text."""
 _MOST_DIFF_CHARS = 30_000
-_MOST_TEXT_CHARS = 10_000
+_MOST_TICKS = 100
 _MOST_ROWS = 40
 _MOST_VALUE_CHARS = 200
 _TICKS = re.compile(r"`+")
+_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$", re.MULTILINE)
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -46,7 +49,8 @@ class Change:
 
 def describe(text: str, changes: Sequence[Change], notes: Sequence[str] = ()) -> str:
     """The body: the author's own ``text`` first. ``notes`` are sentences of ours."""
-    parts = [_cut(text.strip(), _MOST_TEXT_CHARS)] if text.strip() else []
+    text = _CONTROLS.sub("", text).strip()
+    parts = [_closed(_cut(text, MOST_TEXT_CHARS))] if text else []
     most = _MOST_DIFF_CHARS // max(len(changes), 1)
     for change in changes:
         parts += _run(change.notebook, change.run) if change.run is not None else []
@@ -55,7 +59,7 @@ def describe(text: str, changes: Sequence[Change], notes: Sequence[str] = ()) ->
         parts.append(_fenced(_cut(shown, most), "diff") if shown else "None in its cells.")
     parts += [_plain(note) for note in notes]
     body = "\n\n".join(parts)
-    return f"{_cut(body, MOST_CHARS)}\n"
+    return f"{_closed(_cut(body, MOST_CHARS - _MOST_TICKS))}\n"
 
 
 def _run(notebook: str, run: Run) -> list[str]:
@@ -92,6 +96,17 @@ def _code(text: str) -> str:
 def _fenced(text: str, language: str) -> str:
     ticks = "`" * max(3, _longest(text) + 1)
     return f"{ticks}{language}\n{text}\n{ticks}"
+
+
+def _closed(text: str) -> str:
+    """Markdown whose last fence is closed, also if it was cut: it would go on into what is below."""
+    opened = ""
+    for mark, rest in _FENCE.findall(text):
+        if not opened:
+            opened = mark
+        elif mark.startswith(opened) and not rest.strip():
+            opened = ""
+    return f"{text}\n{opened}" if opened else text
 
 
 def _longest(text: str) -> int:

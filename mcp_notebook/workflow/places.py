@@ -124,7 +124,7 @@ async def clear(repository: Repository) -> None:
     if not left:
         return
     listed = await repository.git.text("worktree", "list", "--porcelain")
-    for field in listed.splitlines():
+    for field in listed.split("\n"):
         path = Path(field.removeprefix("worktree "))
         if field.startswith("worktree ") and path.is_relative_to(room):
             await repository.git.run("worktree", "remove", "--force", "--force", str(path))

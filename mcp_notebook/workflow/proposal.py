@@ -15,7 +15,7 @@ from mcp_notebook.forges import Draft, Forge, Home, Opened, find_forge
 from mcp_notebook.forges.remotes import parse
 from mcp_notebook.workflow import executed, pushing, remote_branches, reports
 from mcp_notebook.workflow.cell_diff import cell_diff
-from mcp_notebook.workflow.description import Change, describe
+from mcp_notebook.workflow.description import MOST_TEXT_CHARS, Change, describe
 from mcp_notebook.workflow.proposed import ProposedNotebook, proposed_notebooks
 from mcp_notebook.workflow.repository import Repository, check_branch_name, find
 from mcp_notebook.workflow.review import checks_text, comments_text
@@ -66,7 +66,7 @@ class Proposed:
         did = "Opened" if self.opened.is_new else "It is there already, and its text is left as it is:"
         first = f"{did} pull request #{found.number}, {found.head} -> {found.base}: {found.url}"
         about = f"Notebooks: {', '.join(self.notebooks)}." if self.notebooks else "No notebook differs from the base."
-        return "\n".join((first, about, *self.notes, self.ci, self.comments))
+        return _sound("\n".join((first, about, *self.notes, self.ci, self.comments)))
 
 
 async def propose(wanted: Proposal, directory: Path, means: Means) -> Proposed:
@@ -77,6 +77,11 @@ async def propose(wanted: Proposal, directory: Path, means: Means) -> Proposed:
         GitFailed: there is no such repository, remote or branch at it.
     """
     _refuse_secrets(wanted, means.find_secrets)
+    if len(wanted.description) > MOST_TEXT_CHARS:
+        raise ForgeFailed(
+            f"The description has {len(wanted.description)} characters; {MOST_TEXT_CHARS} is the most. {NOTHING_SENT} "
+            "Shorten it."
+        )
     repository = await find(directory, means.environment, NOTHING_SENT)
     await _check_branches(repository, wanted)
     remote = await pushing.remote_for(repository, wanted.branch, None)
@@ -92,7 +97,7 @@ async def propose(wanted: Proposal, directory: Path, means: Means) -> Proposed:
     ) as forge:
         home = await forge.home()
         wanted = replace(wanted, base=wanted.base or home.default_branch)
-        draft = Draft(wanted.branch, str(wanted.base), wanted.title)
+        draft = Draft(wanted.branch, str(wanted.base), _sound(wanted.title))
         draft.check()  # before anything is published for it
         body, notebooks, notes = await _Draft(wanted, means, repository, remote, forge, home).body()
         opened = await forge.open(replace(draft, body=body))
@@ -118,10 +123,10 @@ class _Draft:
         copies = await anyio.to_thread.run_sync(self._copies, notebooks)
         urls, notes = await self._published(copies)
         changes = await anyio.to_thread.run_sync(_changes, notebooks, copies, urls)
-        told = ["There are more notebooks than are shown here."] if has_more else []
-        body = self.means.mask(describe(self.wanted.description, changes, told))
+        told = ("There are more notebooks than are shown here.",) if has_more else ()
+        body = _sound(self.means.mask(describe(self.wanted.description, changes, told)))
         names = tuple(each.name for each in notebooks)
-        return body, names, (*notes, *_not_executed(notebooks, copies), *await self._unsent(head))
+        return body, names, (*told, *notes, *_not_executed(notebooks, copies), *await self._unsent(head))
 
     async def _tips(self) -> tuple[str, str]:
         """The commits of the base and of the branch, as the remote has them."""
@@ -203,6 +208,11 @@ async def _said(forge: Forge, opened: Opened) -> tuple[str, str]:
         return ci, comments_text(await forge.comments(opened.pull_request.number))
     except ForgeFailed as exc:
         return ci, f"The comments could not be read: {exc}"
+
+
+def _sound(text: str) -> str:
+    """What can be sent: names of files may be no UTF-8."""
+    return text.encode(errors="replace").decode()
 
 
 def _refuse_secrets(wanted: Proposal, find_secrets: FindSecrets) -> None:

@@ -83,7 +83,7 @@ def _at(contents: Mapping[str, bytes | None]) -> tuple[str, NotebookNode] | None
 async def _contents(git: Git, wanted: Sequence[str]) -> dict[str, bytes]:
     """Of those that are there and not too large."""
     asked = "".join(f"{each}\n" for each in wanted).encode(errors="surrogateescape")
-    sizes = (await git.text("cat-file", "--batch-check=%(objectsize)", stdin=asked)).splitlines() if wanted else []
+    sizes = (await git.text("cat-file", "--batch-check=%(objectsize)", stdin=asked)).split("\n") if wanted else []
     chosen = []
     left = _MOST_BYTES_OF_ALL
     for each, size in zip(wanted, sizes, strict=True):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mcp_notebook.errors import CommitRefused, GitFailed
-from mcp_notebook.forges.git import Done, without_secrets
+from mcp_notebook.forges.git import Done, in_one_line
 from mcp_notebook.workflow.repository import NOTHING_DONE, Repository
 
 PUSH_S = 300.0
@@ -104,7 +104,8 @@ class Refused:
         lines = [line.strip() for line in self.done.stderr.splitlines()]
         told = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
         chosen = told or [line for line in lines if not line.startswith(("hint:", "To "))]
-        return without_secrets(" ".join(" ".join(filter(None, chosen)).split()))[:_MOST_WORDS_CHARS]
+        words = in_one_line(" ".join(filter(None, chosen)))[:_MOST_WORDS_CHARS]
+        return words or f"git ended with {self.done.code} and said nothing."
 
     def says(self, *parts: str) -> bool:
         """Whether one of these is among it."""

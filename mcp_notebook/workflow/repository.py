@@ -9,8 +9,10 @@ from mcp_notebook.errors import CommitRefused, GitFailed
 from mcp_notebook.forges.git import Git
 
 NOTHING_DONE = "Nothing was committed."
+_BRANCHES = "refs/heads/"
 _IN_PROGRESS = {
     "MERGE_HEAD": ("A merge", "git merge --continue", "git merge --abort"),
+    "rebase-apply/applying": ("A `git am`", "git am --continue", "git am --abort"),
     "rebase-merge": ("A rebase", "git rebase --continue", "git rebase --abort"),
     "rebase-apply": ("A rebase", "git rebase --continue", "git rebase --abort"),
     "CHERRY_PICK_HEAD": ("A cherry-pick", "git cherry-pick --continue", "git cherry-pick --abort"),
@@ -36,7 +38,8 @@ class Repository:
 
     async def branch(self) -> str | None:
         """The branch that is checked out, also one without commits; None if HEAD is detached."""
-        return await self.git.maybe("symbolic-ref", "--quiet", "--short", "HEAD")
+        head = await self.git.maybe("symbolic-ref", "--quiet", "HEAD")  # in short it is not the name beside such a tag
+        return head.removeprefix(_BRANCHES) if head is not None and head.startswith(_BRANCHES) else None
 
     async def commit_of(self, ref: str) -> str | None:
         """Of a ref; None if there is none."""
@@ -50,18 +53,16 @@ async def find(directory: Path, environment: Mapping[str, str], consequence: str
         CommitRefused: there is none, it has no work tree, git does not trust it, or cannot say where it is.
     """
     git = Git.of(directory, environment)
-    asked = ("--path-format=absolute", "--show-toplevel", "--git-dir", "--git-common-dir")
-    done = await git.run("rev-parse", *asked)
-    if done.code:
-        raise CommitRefused(f"{_no_repository(directory, done.words)} {consequence}")
-    places = done.stdout.removesuffix("\n").split("\n")
-    if len(places) != len(asked) - 1:
-        raise CommitRefused(
-            f"git cannot say where the repository of {directory} is: the path has a line break in it, or git is older "
-            f"than 2.31. {consequence} Rename that directory, or install a newer git."
-        )
-    top, own, common = places
-    return Repository(Git(Path(top), git.environment), Path(own), Path(common))
+    found = []
+    for asked in ("--show-toplevel", "--git-dir", "--git-common-dir"):  # one by one: a path may have line ends in it
+        done = await git.run("rev-parse", "--path-format=absolute", asked)
+        if done.code:
+            raise CommitRefused(f"{_no_repository(directory, done.words)} {consequence}")
+        if done.stdout.startswith("--"):
+            raise CommitRefused(f"git is older than 2.31, which is needed here. {consequence} Install a newer one.")
+        found.append(Path(done.stdout.removesuffix("\n")))
+    top, own, common = found
+    return Repository(Git(top, git.environment), own, common)
 
 
 def _no_repository(directory: Path, words: str) -> str:
@@ -111,7 +112,8 @@ async def refuse_nobody(git: Git) -> None:
 
 async def check_branch_name(git: Git, branch: str) -> None:
     """Raises CommitRefused if no branch can be called so."""
-    valid = not branch.startswith("-") and branch != "HEAD" and branch.isprintable()
+    # git would make a branch refs/heads/refs/heads/main, or @, which is another name of HEAD.
+    valid = not branch.startswith(("-", "refs/")) and branch not in ("HEAD", "@") and branch.isprintable()
     if not valid or (await git.run("check-ref-format", f"refs/heads/{branch}")).code:
         raise CommitRefused(f"{branch!r} cannot be the name of a branch. {NOTHING_DONE} Name another.")
 
@@ -149,11 +151,11 @@ async def names_in(repository: Repository, paths: Sequence[Path]) -> tuple[dict[
     """
     found = _names(repository, paths)
     await _refuse_others(repository, {path.parent for path in found.values()} - {_real(paths[0].parent)})
-    asked = "".join(f"{name}\0" for name in found).encode(errors="surrogateescape")
+    asked = "".join(f"./{name}\0" for name in found).encode(errors="surrogateescape")  # a colon first would be magic
     done = await repository.git.run("check-ignore", "-z", "--stdin", stdin=asked)
     if done.code not in (0, 1):
         raise GitFailed(f"git cannot say what it ignores: {done.words} {NOTHING_DONE}")
-    ignored = tuple(name for name in done.stdout.split("\0") if name)
+    ignored = tuple(name.removeprefix("./") for name in done.stdout.split("\0") if name)
     if len(ignored) == len(found):
         raise CommitRefused(
             f"git ignores {', '.join(ignored)}. {NOTHING_DONE} Change .gitignore (git check-ignore -v shows the line), "

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from mcp_notebook.forges.base import Check, Checks, Comment
 from mcp_notebook.render import shortened
+from mcp_notebook.terminal import plain
 
 COMMENT_CHARS = 2000
 CHARS = 12_000
@@ -44,14 +45,14 @@ def comments_text(comments: Sequence[Comment]) -> str:
 def _comment(comment: Comment) -> str:
     where = f" at {_line(comment.path)}{f':{comment.line}' if comment.line else ''}" if comment.path else ""
     verdict = f", {comment.verdict}" if comment.verdict else ""
-    body = shortened(comment.body.strip(), COMMENT_CHARS).replace("\n", "\n  ")
-    return f"{_line(comment.author)} ({comment.created_at}){where}{verdict}{f': {body}' if body else ''}"
+    body = shortened(plain(comment.body).strip(), COMMENT_CHARS).replace("\n", "\n  ")
+    return f"{_line(comment.author)} ({_line(comment.created_at)}){where}{verdict}{f': {body}' if body else ''}"
 
 
 def _check(check: Check) -> str:
     about = f": {_line(check.description)}" if check.description else ""
-    return f"{_line(check.name)} {check.state}{about}{f' {check.url}' if check.url else ''}"
+    return f"{_line(check.name)} {check.state}{about}{f' {_line(check.url)}' if check.url else ''}"
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())[:200]
+    return " ".join(plain(text).split())[:200]

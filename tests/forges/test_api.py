@@ -1,8 +1,10 @@
 """Every way in which a forge can fail is told in a sentence, and the token goes nowhere else."""
 
+import json
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -10,7 +12,7 @@ from mcp_notebook.errors import ForgeFailed
 from mcp_notebook.forges import Draft, Forge, Git, find_forge
 from mcp_notebook.forges.remotes import parse
 from tests.repositories import user
-from tests.standins.git_server import Given, Server, serving
+from tests.standins.git_server import Asked, Given, Server, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -37,6 +39,9 @@ async def forge(server: Server, tmp_path: Path) -> AsyncIterator[Forge]:
         (Given(403, {"X-RateLimit-Remaining": "0", "Retry-After": "7"}, b"{}"), r"no more requests.*in 7 s"),
         (Given(429, {"Retry-After": "30"}), r"no more requests.*in 30 s"),
         (Given(429, {}), r"in 60 s"),
+        (Given(429, {"Retry-After": "\xb2"}), r"in 60 s"),
+        (Given(429, {"X-RateLimit-Reset": "9" * 5000}), r"in 60 s"),
+        (Given(418, {}, b'{"message": "\\u001b[31mred\\u001b[0m \\u0007"}'), r"\(418\)\. It says: red$"),
         (Given(404, {}, b"not json"), "no such repository"),
         (Given(409, {}, b'{"message": "conflict"}'), r"already.*\(409\).*conflict"),
         (Given(413, {}), "quota"),
@@ -73,6 +78,28 @@ async def test_pages_without_end_are_cut(server: Server, forge: Forge) -> None:
     server.rooms["/api"] = lambda asked: Given(200, {"Link": '<x>; rel="next"'}, b'{"statuses": [{"context": "x"}]}')
     with pytest.raises(ForgeFailed, match="more than 50 pages"):
         await forge.checks("abc")
+
+
+async def test_pages_are_counted_by_the_count_of_all(server: Server, forge: Forge) -> None:
+    """Some forges say beside it how many there are on this page."""
+
+    def room(asked: Asked) -> Given:
+        page = int(dict(parse_qsl(asked.query))["page"])
+        shown = [{"context": f"{number}"} for number in range(120)][(page - 1) * 50 : page * 50]
+        return Given(200, {"X-Total-Count": "120"}, json.dumps({"total_count": len(shown), "statuses": shown}).encode())
+
+    server.rooms["/api"] = room
+    assert len((await forge.checks("abc")).checks) == 120
+
+
+async def test_a_review_without_an_id_is_no_surprise(server: Server, forge: Forge) -> None:
+    """What says of lines is then told to be unreadable."""
+    answers = {"/reviews": b'[{"comments_count": 1}]', "/issues/1/comments": b"[]"}
+    server.rooms["/api"] = lambda asked: next(
+        (Given(200, {}, body) for end, body in answers.items() if asked.path.endswith(end)), Given(404, {})
+    )
+    with pytest.raises(ForgeFailed, match=r"\(404\)"):
+        await forge.comments(1)
 
 
 async def test_no_network_is_told(tmp_path: Path) -> None:

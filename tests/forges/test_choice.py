@@ -109,6 +109,26 @@ async def test_gits_credential_helper_has_a_token(tmp_path: Path) -> None:
     assert found.headers("github") == {"Authorization": "Bearer from-the-helper"}
 
 
+@pytest.mark.parametrize(
+    ("name", "secret"), [("ada@", "of-ada"), ("bob@", "of-bob"), ("git@", "of-bob"), ("", "of-bob")]
+)
+async def test_of_several_accounts_the_remote_names_one(server: Server, tmp_path: Path, name: str, secret: str) -> None:
+    """As git chooses it for a push; a name that the helper does not know is no hindrance."""
+    environment = user(tmp_path)
+    home = Path(environment["HOME"])
+    (home / ".git-credentials").write_text(f"http://bob:of-bob@{server.site}\nhttp://ada:of-ada@{server.site}\n")
+    with (home / ".gitconfig").open("a") as file:
+        file.write("[credential]\n\thelper = store\n")
+    server.rooms["/api"] = lambda asked: Given(200, {}, b'{"default_branch": "main", "html_url": "x"}')
+    remote = parse(f"http://{name}{server.site}/ada/project.git")
+    forges = [f"{server.site}=github"]
+    git = Git.of(tmp_path, environment)
+    async with find_forge(remote, git, environment=environment, forges=forges) as forge:
+        await forge.home()
+    server.rooms.clear()
+    assert server.asked[-1].headers["authorization"] == f"Bearer {secret}"
+
+
 async def test_nobody_is_asked_for_a_password(tmp_path: Path) -> None:
     """A program that would ask is not started."""
     asked = tmp_path / "asked"

@@ -61,7 +61,14 @@ def test_what_is_on_no_forge_is_told(url: str) -> None:
         parse(url)
 
 
-@pytest.mark.parametrize("url", ["https://ada:secret@git.example.org/project", "ftp://ada:secret@git.example.org/a/b"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://ada:secret@git.example.org/project",
+        "ftp://ada:secret@git.example.org/a/b",
+        "https://ada:an@secret@git.example.org/project",
+    ],
+)
 def test_a_password_is_not_repeated(url: str) -> None:
     """The message shows the URL without it."""
     with pytest.raises(ForgeFailed) as refused:

@@ -85,6 +85,7 @@ async def test_its_steps_run_what_a_pull_request_changes(work: Work, tmp_path: P
     base = work.git("rev-parse", "HEAD")
     work.write("notebooks/new.py", "# %%\nprint('it is', 6 * 7)\n")
     work.write("notebooks/a b/lone.ipynb", "{}")
+    work.write("-x.py", "#%%\n")
     work.write("script.py", "raise SystemError('again')\n")
     work.write("executions/old.ipynb", "{}")
     work.git("rm", "--quiet", "notebooks/same.ipynb")
@@ -92,6 +93,7 @@ async def test_its_steps_run_what_a_pull_request_changes(work: Work, tmp_path: P
     work.git("commit", "--quiet", "-m", "What is proposed")
     runner = Runner(work, tmp_path, BASE=base)
     assert runner.run("Find the notebooks that changed").stdout.splitlines() == [
+        "-x.py",
         "notebooks/a b/lone.ipynb",
         "notebooks/new.py",
     ]

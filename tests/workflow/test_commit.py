@@ -1,8 +1,10 @@
 """A notebook is committed as it belongs into git, and nothing else of the user's is touched."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,8 @@ from mcp_notebook.workflow import Wanted, commit
 from tests.repositories import SECRET, Work, ipynb, repository
 
 pytestmark = pytest.mark.anyio
+
+Change = Callable[[dict[str, Any]], None]
 
 
 @pytest.fixture
@@ -187,6 +191,50 @@ async def test_a_secret_in_a_kept_output_is_found(work: Work) -> None:
         await work.commit([path])
 
 
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (lambda cell: cell.update(id=SECRET), r"cell #0 metadata line \d"),
+        (
+            lambda cell: cell.update(cell_type="markdown", attachments={"a": {"text/plain": SECRET}}),
+            "attachment line 1",
+        ),
+        (lambda cell: cell["metadata"].update(note=[{"a": f"\"'{SECRET}"}]), r"cell cell-0 metadata line \d"),
+        (lambda cell: cell.update(mine=SECRET), r"cell cell-0 metadata line \d"),
+        (lambda cell: cell["outputs"][0].update(name=SECRET), "cell cell-0 output line 1"),
+        (
+            lambda cell: cell.update(outputs=[shown("image/svg+xml", f"<svg>{SECRET}</svg>")]),
+            "cell cell-0 output line 1",
+        ),
+        (lambda cell: cell.update(outputs=[shown("text/plain", "x", note=SECRET)]), "cell cell-0 output line 1"),
+    ],
+)
+async def test_a_secret_is_found_wherever_a_notebook_has_texts(work: Work, change: Change, place: str) -> None:
+    """Also in what Jupyter does not show."""
+    notebook = json.loads(ipynb("show()"))
+    [cell] = notebook["cells"]
+    cell["metadata"]["tags"] = ["keep_output"]
+    change(cell)
+    with pytest.raises(CommitRefused, match=place) as refused:
+        await work.commit([work.write("a.ipynb", json.dumps(notebook))])
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "branch", "place"), [(SECRET, None, "the name of a file"), ("a", SECRET, "the branch's name")]
+)
+async def test_a_secret_may_not_be_a_name(work: Work, name: str, branch: str | None, place: str) -> None:
+    """Of what everybody will see."""
+    with pytest.raises(CommitRefused, match=place) as refused:
+        await work.commit(work.notebook(name, "x = 1"), branch=branch)
+    assert SECRET not in str(refused.value)
+
+
+def shown(mime: str, data: str, **metadata: str) -> dict[str, Any]:
+    """An output."""
+    return {"output_type": "display_data", "data": {mime: data}, "metadata": metadata}
+
+
 async def test_a_secret_that_a_run_printed_is_not_in_the_way(work: Work) -> None:
     """Outputs that are stripped are not committed."""
     done = await work.commit(work.notebook("a", "x = 1", output=f"{SECRET}\n"))
@@ -196,7 +244,7 @@ async def test_a_secret_that_a_run_printed_is_not_in_the_way(work: Work) -> None
 
 async def test_odd_names_are_names(work: Work) -> None:
     """Blanks, letters beyond ASCII, a leading dash, and what git would take for a pattern."""
-    for name in ("dir with blanks/ä", "-x", "[ab]*", ":(top)a", "quote'\""):
+    for name in ("dir with blanks/ä", "-x", "[ab]*", ":(top)a", ":!a", "two\nlines", "quote'\""):
         done = await work.commit(work.notebook(name, "x = 1"), f"Add {name}")
         assert set(done.files) == {f"{name}.ipynb", f"{name}.py"}
 

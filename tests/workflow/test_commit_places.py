@@ -82,6 +82,15 @@ async def test_a_submodule_is_the_repository_of_what_is_in_it(tmp_path: Path, br
     assert outer.git("diff", "--cached", "--name-only") == ""
 
 
+@both_branches
+@pytest.mark.parametrize("name", ["two\nlines", "line\u2028separator", "-x"])
+async def test_a_directory_may_have_any_name(tmp_path: Path, branch: str | None, name: str) -> None:
+    """Git prints it as it is."""
+    work = repository(tmp_path, name)
+    done = await work.commit(work.notebook("notebooks/a", "x = 1"), branch=branch)
+    assert done.files == ("notebooks/a.ipynb", "notebooks/a.py")
+
+
 async def test_a_repository_inside_of_another_one_is_not_mixed_with_it(tmp_path: Path) -> None:
     """Files of both are no commit."""
     outer = repository(tmp_path)

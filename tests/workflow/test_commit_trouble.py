@@ -56,6 +56,18 @@ def rebase(work: Work) -> None:
     work.git("rebase", "other", code=1)
 
 
+def apply(work: Work) -> None:
+    """Patches of a mailbox are applied, of which one does not apply."""
+    patch = work.path.parent / "patch"
+    (work.path / "README.md").write_text("Another\n")
+    work.git("commit", "--quiet", "-am", "Another")
+    patch.write_text(work.git("format-patch", "--stdout", "-1") + "\n")
+    work.git("reset", "--quiet", "--hard", "HEAD~1")
+    work.write("README.md", "Mine\n")
+    work.git("commit", "--quiet", "-am", "Mine")
+    work.git("am", str(patch), code=128)
+
+
 def detach(work: Work) -> None:
     """HEAD on no branch."""
     work.git("checkout", "--quiet", "--detach")
@@ -88,6 +100,7 @@ def refuse_line_ends(work: Work) -> None:
     [
         (merge, "A merge is in progress.*git merge --abort"),
         (rebase, "A rebase is in progress.*git rebase --continue"),
+        (apply, "A `git am` is in progress.*git am --abort"),
         (detach, "HEAD is detached.*Name a branch"),
         (forget_name, "git config --global user.name"),
         (ignore, r"git ignores a\.py, a\.ipynb"),
@@ -120,7 +133,7 @@ async def test_a_conflict_of_the_notebook_itself_is_named(work: Work) -> None:
         await work.commit([paths[0]])
 
 
-@pytest.mark.parametrize("branch", ["-d", "a..b", "HEAD", "a b", "x.lock", "", "a\x07"])
+@pytest.mark.parametrize("branch", ["-d", "a..b", "HEAD", "@", "refs/heads/main", "a b", "x.lock", "", "a\x07"])
 async def test_what_is_no_branch_is_refused(work: Work, branch: str) -> None:
     """Also what git would take for an option."""
     with pytest.raises(CommitRefused, match="cannot be the name of a branch"):
@@ -138,6 +151,13 @@ async def test_a_commit_needs_a_message(work: Work, message: str) -> None:
     """One that says something, and that git can keep."""
     with pytest.raises(CommitRefused, match="needs a message"):
         await work.commit(work.notebook("a", "x = 1"), message)
+
+
+async def test_a_message_is_kept_as_it_is(work: Work) -> None:
+    """A line that begins with # is a heading, also where the user's editor has comments there."""
+    work.git("config", "commit.cleanup", "strip")
+    await work.commit(work.notebook("a", "x = 1"), "# The load\n\n# by host\nis low")
+    assert work.git("log", "-1", "--format=%B").strip() == "# The load\n\n# by host\nis low"
 
 
 async def test_no_repository_is_told(tmp_path: Path) -> None:
@@ -243,7 +263,7 @@ async def test_an_index_that_another_git_holds_is_waited_for(work: Work) -> None
     """An editor refreshes the index in the background; a lock that stays is named."""
     paths = work.notebook("a", "x = 1")
     lock = work.write(".git/index.lock", "")
-    with pytest.raises(GitFailed, match=r"index\.lock"):
+    with pytest.raises(CommitRefused, match=r"Nothing was committed.*index\.lock"):
         await work.commit(paths)
     assert work.git("log", "--format=%s") == "Begin"
 

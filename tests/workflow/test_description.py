@@ -86,6 +86,23 @@ def test_a_link_is_a_link_only_to_the_web() -> None:
     assert "[a\\](x)](<https://example.org/a>), `b (javascript:alert(1))`, `c (https://e.org/> [x](y)`" in body
 
 
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("```\ncode", "\n```"),
+        ("~~~~ python\n~~~\n```", "\n~~~~"),
+        ("```\ncode\n````", ""),
+        ("- a\n  ```py\n  x\n  ``` \n", ""),
+        ("a ``` b", ""),
+        ("```\n" + "word " * 10_000, "\n```"),
+    ],
+)
+def test_a_fence_of_the_author_ends_before_ours(text: str, end: str) -> None:
+    """Also where it was cut: what is below is no code."""
+    own, _ = describe(text, [Change("a.py", DIFF)]).split("\n\n## Changes of `a.py`")
+    assert own.endswith(end) if end else own == text.strip()
+
+
 def test_it_is_never_longer_than_a_forge_takes() -> None:
     """What is cut is said, and fences are closed."""
     run = Run(parameters={f"name{number}" * 50: "v" * 1000 for number in range(1000)})

@@ -72,6 +72,20 @@ async def test_a_new_branch_is_pushed_and_followed(work: Work, bare: Path) -> No
     assert work.git("rev-parse", "main") == there(bare, "main")
 
 
+@pytest.mark.parametrize("branch", [None, "feature"])
+async def test_a_tag_of_the_same_name_does_not_mislead(work: Work, bare: Path, branch: str | None) -> None:
+    """Nor a branch that is called like the remote's."""
+    work.git("push", "--quiet", "origin", "main:feature")
+    work.git("fetch", "--quiet")
+    for name in ("main", "feature"):
+        work.git("branch", f"origin/{name}", "HEAD")
+        work.git("tag", name)
+    done = await work.commit(work.notebook("a", "x = 1"), branch=branch, push=True)
+    assert done.branch == (branch or "main")
+    assert done.is_pushed, done.summary
+    assert there(bare, done.branch) == done.commit
+
+
 async def test_a_branch_that_is_on_the_remote_alone_is_gone_on_with(work: Work, bare: Path) -> None:
     """A new one of that name would be refused by the remote."""
     bob = colleague(work)
