@@ -202,3 +202,27 @@ def test_a_generated_ipynb_follows_somebody_elses_commit(tmp_path: Path) -> None
     assert [cell["source"] for cell in again] == ["import os", "new = 0", "x = 1\nprint(x)", "y = 22"]
     assert [cell["id"] for cell in again if cell["source"] != "new = 0"] == ["a", "b", "c"]
     assert [bool(cell["outputs"]) for cell in again] == [True, False, True, True]
+
+
+def test_a_text_comes_back_from_its_ipynb(tmp_path: Path) -> None:
+    """Deleted, or saved under another name: header, filters, and the metadata of cells beside their tags."""
+    cells: Cells = [
+        ("markdown", "# T", {"a": {"b": [1]}}),
+        ("raw", "raw", {"raw_mimetype": "text/x"}),
+        ("code", "%matplotlib inline\nx = 1", {"odd": 'é "q"', "tags": ["parameters"]}),
+    ]
+    header = {"custom": {"z": 1}, "jupytext": {"notebook_metadata_filter": "custom,kernelspec,jupytext"}}
+    text = written(cells, header, "py:percent")
+    assert text is not None
+    script = tmp_path / "a.py"
+    script.write_text(text)
+    found = read(locate("a.py", tmp_path))
+    found = write(found.pair, found.notebook, found)
+    write(locate("b.py", tmp_path), found.notebook, None)
+    script.unlink()
+    again = read(locate("a.ipynb", tmp_path))
+    write(locate("a.py", tmp_path), again.notebook, None)
+    for path in (script, tmp_path / "b.py"):
+        assert [line for line in path.read_text().splitlines() if "jupytext_version" not in line] == [
+            line for line in text.splitlines() if "jupytext_version" not in line
+        ]

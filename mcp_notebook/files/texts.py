@@ -29,6 +29,8 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _MARKDOWN = (".md", ".markdown", ".Rmd", ".qmd")
 # Of the header: where the text is from, not what the notebook is.
 _OF_THE_TEXT = ("text_representation", "main_language", "encoding", "executable")
+# Of an .ipynb: what a run has left.
+_OF_A_RUN = ("mcp_notebook", "papermill", "execution", "widgets")
 _LAYOUT = ("lines_to_next_cell", "lines_to_end_of_cell_marker", "cell_marker", "title")
 
 
@@ -244,6 +246,9 @@ def _composed(
 ) -> str:
     """``before`` is what ``old`` says."""
     cells = _plain_cells(notebook.cells, before.cells if before else [])
+    if before is None and _was_text(notebook, fmt):
+        for plain, cell in zip(cells, notebook.cells, strict=True):
+            plain["metadata"] = {key: value for key, value in cell["metadata"].items() if key not in _OF_A_RUN}
     for position, lines in spacing.items():
         cells[position]["metadata"]["lines_to_next_cell"] = lines
     header = _header(notebook, before, fmt)
@@ -257,6 +262,8 @@ def _composed(
 
 
 def _header(notebook: NotebookNode, before: NotebookNode | None, fmt: str) -> dict[str, Any]:
+    if before is None and _was_text(notebook, fmt):
+        return {key: value for key, value in notebook.metadata.items() if key not in _OF_A_RUN}
     if before is None:
         known = ("kernelspec", "language_info")
         metadata = {key: notebook.metadata[key] for key in known if key in notebook.metadata}
@@ -266,6 +273,14 @@ def _header(notebook: NotebookNode, before: NotebookNode | None, fmt: str) -> di
     if tagged and about.get("notebook_metadata_filter") == "-all" and not holds_tags(before):
         about["cell_metadata_filter"] = f"tags,{about.get('cell_metadata_filter', '-all')}"
     return {**before.metadata, "jupytext": about}
+
+
+def _was_text(notebook: NotebookNode, fmt: str) -> bool:
+    """Whether the .ipynb has kept what the header of a text in this format said, for the day when that text is gone."""
+    about = notebook.metadata.get("jupytext")
+    if not about or not isinstance(about, dict) or not all(isinstance(value, str | dict) for value in about.values()):
+        return False
+    return fmt in str(about.get("formats", fmt)).replace(" ", "").split(",")
 
 
 def _plain_cells(cells: Sequence[NotebookNode], before: Sequence[NotebookNode]) -> list[dict[str, Any]]:
