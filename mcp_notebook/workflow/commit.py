@@ -193,8 +193,8 @@ class _Work:
                 blob = await self.repository.git.text("hash-object", "-w", f"--path={name}", "--stdin", stdin=data)
             except GitFailed as exc:
                 raise CommitRefused(f"git does not take {name} in. {NOTHING_DONE} {exc}") from exc
-            is_program = os.access(self.names[name], os.X_OK)
-            wanted[name] = Entry(old.mode if old else "100755" if is_program else "100644", blob)
+            mode = "100755" if os.access(self.names[name], os.X_OK) else "100644"
+            wanted[name] = Entry(old.mode if old and old.is_file else mode, blob)
         return wanted, before
 
     async def _commit(self, place: Place, wanted: Entries) -> Committed:

@@ -274,6 +274,18 @@ async def test_an_index_in_two_halves_is_an_index(work: Work, branch: str | None
     assert done.files == ("a.ipynb", "a.py")
 
 
+@pytest.mark.parametrize("branch", [None, "other"])
+async def test_a_file_in_place_of_a_link_is_a_file(work: Work, branch: str | None) -> None:
+    """Its text would be taken for where the link leads to."""
+    path = work.path / "a.py"
+    path.symlink_to("README.md")
+    work.git("add", "a.py")
+    work.git("commit", "--quiet", "-m", "A link")
+    path.unlink()
+    done = await work.commit(work.notebook("a", "x = 1"), branch=branch)
+    assert work.git("ls-tree", str(done.commit), "a.py").startswith("100644")
+
+
 async def test_the_mode_of_a_file_stays(work: Work) -> None:
     """A script that can be executed can be so in git."""
     path = work.write("a.py", "# %%\nx = 1\n")
