@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 
 from mcp_notebook.errors import CommitRefused, GitFailed
+from mcp_notebook.forges.git import in_one_line
 from mcp_notebook.workflow import earlier, entries, places, pushing
 from mcp_notebook.workflow.entries import Entries, Entry
 from mcp_notebook.workflow.places import Place
@@ -68,7 +69,7 @@ class Committed:
         else:
             first = "Nothing to commit: the files are there as they are here."
         sent = (f"{self.branch} is pushed to {self.remote}.",) if self.is_pushed else ()
-        return " ".join((first, *sent, *self.notes)).encode(errors="replace").decode()  # names may be no UTF-8
+        return in_one_line(" ".join((first, *sent, *self.notes)))  # names may have anything in them
 
 
 async def commit(wanted: Wanted, *, environment: Mapping[str, str], find_secrets: FindSecrets) -> Committed:

@@ -244,9 +244,10 @@ async def test_a_secret_that_a_run_printed_is_not_in_the_way(work: Work) -> None
 
 async def test_odd_names_are_names(work: Work) -> None:
     """Blanks, letters beyond ASCII, a leading dash, and what git would take for a pattern."""
-    for name in ("dir with blanks/ä", "-x", "[ab]*", ":(top)a", ":!a", "two\nlines", "quote'\""):
+    for name in ("dir with blanks/ä", "-x", "[ab]*", ":(top)a", ":!a", "two\nlines", "red\x1b[31m", "quote'\""):
         done = await work.commit(work.notebook(name, "x = 1"), f"Add {name}")
         assert set(done.files) == {f"{name}.ipynb", f"{name}.py"}
+        assert done.summary.isprintable()
 
 
 async def test_a_name_that_is_no_text_is_a_name(work: Work) -> None:
