@@ -183,6 +183,11 @@ def client_for(url: str, environment: Mapping[str, str]) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(
             verify=verify, proxy=_proxy(url, environment), trust_env=False, timeout=ANSWER_S, headers=agent
         )
+    except ImportError:
+        raise ForgeFailed(
+            "The proxy that the environment names speaks SOCKS, for which mcp-notebook needs one more package: pip "
+            "install socksio beside it, or set https_proxy to a proxy that speaks HTTP."
+        ) from None
     except (ValueError, httpx2.InvalidURL):
         raise ForgeFailed("The proxy that the environment names is not a URL that can be used.") from None
 
@@ -193,7 +198,8 @@ def _proxy(url: str, environment: Mapping[str, str]) -> str | None:
     bypassed = {"no": named.get("no_proxy", "")}
     if urllib.request.proxy_bypass_environment(parsed.host, bypassed):  # type: ignore[attr-defined]  # undocumented
         return None
-    return named.get(f"{parsed.scheme}_proxy") or named.get("all_proxy")
+    proxy = named.get(f"{parsed.scheme}_proxy") or named.get("all_proxy")
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy  # as curl and git read it
 
 
 def _sent(request: httpx2.Request) -> dict[str, Any]:

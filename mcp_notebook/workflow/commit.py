@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 
 from mcp_notebook.errors import CommitRefused, GitFailed
+from mcp_notebook.forges.git import in_one_line
 from mcp_notebook.workflow import earlier, entries, places, pushing
 from mcp_notebook.workflow.entries import Entries, Entry
 from mcp_notebook.workflow.places import Place
@@ -68,7 +69,7 @@ class Committed:
         else:
             first = "Nothing to commit: the files are there as they are here."
         sent = (f"{self.branch} is pushed to {self.remote}.",) if self.is_pushed else ()
-        return " ".join((first, *sent, *self.notes)).encode(errors="replace").decode()  # names may be no UTF-8
+        return in_one_line(" ".join((first, *sent, *self.notes)))  # names may have anything in them
 
 
 async def commit(wanted: Wanted, *, environment: Mapping[str, str], find_secrets: FindSecrets) -> Committed:
@@ -135,7 +136,7 @@ class _Work:
                     await self._unstage(place, {name: staged[name] for name in mine})
                 raise
             kept = [name for name in wanted if name not in mine and staged[name] != wanted[name]]
-            return replace(done, notes=(*await self._after(place, done, mine), *map(_kept, kept)))
+            return replace(done, notes=(*done.notes, *await self._after(place, done, mine), *map(_kept, kept)))
 
     async def _unstage(self, place: Place, staged: Entries) -> None:
         """Unless the commit was made: then an index without these files would be one that takes it back."""
@@ -193,8 +194,8 @@ class _Work:
                 blob = await self.repository.git.text("hash-object", "-w", f"--path={name}", "--stdin", stdin=data)
             except GitFailed as exc:
                 raise CommitRefused(f"git does not take {name} in. {NOTHING_DONE} {exc}") from exc
-            is_program = os.access(self.names[name], os.X_OK)
-            wanted[name] = Entry(old.mode if old else "100755" if is_program else "100644", blob)
+            mode = "100755" if os.access(self.names[name], os.X_OK) else "100644"
+            wanted[name] = Entry(old.mode if old and old.is_file else mode, blob)
         return wanted, before
 
     async def _commit(self, place: Place, wanted: Entries) -> Committed:
@@ -203,16 +204,19 @@ class _Work:
         try:
             how = ("--quiet", "--cleanup=whitespace", "--file=-")  # a line may begin with #, whatever the settings say
             ended = await place.git.run("commit", *how, stdin=self.message, timeout_s=HOOKS_S)
-            failure = ended.words or "its hook failed without a word."
+            failure = (ended.words or "its hook failed without a word.") if ended.code else ""
         except GitFailed as exc:
             failure = str(exc)
         commit = await place.git.maybe("rev-parse", "--verify", "--quiet", "HEAD")
         if commit is None or commit == place.before:
             raise CommitRefused(f"git, or a hook of it, refused the commit. {NOTHING_DONE} It says: {failure}")
+        if failure and await entries.in_tree(place.git, commit, tuple(wanted)) != wanted:
+            raise CommitRefused(f"Somebody else has committed meanwhile. {NOTHING_DONE} Try again. git says: {failure}")
         shown = ("diff-tree", "--no-commit-id", "--name-only", "-r", "-z", "--root", commit)
         changed = await place.git.maybe(*shown) or ""
         files = tuple(filter(None, changed.split("\0"))) or tuple(self.names)
-        return Committed(self.repository.top, self.branch, commit, files)
+        doubt = f"It may be the commit of somebody else, made meanwhile: see git log -1. git says: {failure}"
+        return Committed(self.repository.top, self.branch, commit, files, notes=(doubt,) if failure else ())
 
     async def _after(self, place: Place, done: Committed, mine: Entries) -> tuple[str, ...]:
         """Where a hook has changed what was committed, the user's index follows it."""

@@ -22,6 +22,11 @@ class Entry:
     mode: str
     blob: str
 
+    @property
+    def is_file(self) -> bool:
+        """Not so links and submodules."""
+        return self.mode.startswith("100")
+
 
 Entries = dict[str, Entry | None]
 """By name; None where there is none."""

@@ -13,6 +13,7 @@ import anyio.to_thread
 from mcp_notebook.errors import CommitRefused, ForgeFailed, GitFailed
 from mcp_notebook.forges import Draft, Forge, Home, Opened, find_forge
 from mcp_notebook.forges.remotes import parse
+from mcp_notebook.terminal import plain
 from mcp_notebook.workflow import executed, pushing, remote_branches, reports
 from mcp_notebook.workflow.cell_diff import cell_diff
 from mcp_notebook.workflow.description import MOST_TEXT_CHARS, Change, describe
@@ -66,7 +67,7 @@ class Proposed:
         did = "Opened" if self.opened.is_new else "It is there already, and its text is left as it is:"
         first = f"{did} pull request #{found.number}, {found.head} -> {found.base}: {found.url}"
         about = f"Notebooks: {', '.join(self.notebooks)}." if self.notebooks else "No notebook differs from the base."
-        return _sound("\n".join((first, about, *self.notes, self.ci, self.comments)))
+        return _sound(plain("\n".join((first, about, *self.notes, self.ci, self.comments))))
 
 
 async def propose(wanted: Proposal, directory: Path, means: Means) -> Proposed:

@@ -102,6 +102,34 @@ async def test_a_review_without_an_id_is_no_surprise(server: Server, forge: Forg
         await forge.comments(1)
 
 
+@pytest.mark.parametrize(
+    ("proxy", "says"),
+    [
+        ("socks5://localhost:1080", "socksio"),
+        ("ftp://localhost:21", "not a URL that can be used"),
+        ("http://[::1", "not a URL that can be used"),
+    ],
+)
+async def test_a_proxy_that_does_not_do_is_told(tmp_path: Path, proxy: str, says: str) -> None:
+    """Without asking anybody."""
+    environment = user(tmp_path) | {"GITEA_TOKEN": SECRET, "ALL_PROXY": proxy}
+    remote = parse("https://git.example.org/ada/project.git")
+    with pytest.raises(ForgeFailed, match=says):
+        async with find_forge(remote, Git.of(tmp_path, environment), environment=environment):
+            pytest.fail("There is no client without it.")
+
+
+async def test_a_proxy_may_be_named_without_a_scheme(server: Server, tmp_path: Path) -> None:
+    """As curl and git take it."""
+    server.rooms["/api"] = lambda asked: Given(200, {}, b'{"default_branch": "trunk", "html_url": "x"}')
+    environment = user(tmp_path) | {"GITEA_TOKEN": SECRET, "http_proxy": server.site}
+    remote = parse("http://git.example.org/ada/project.git")
+    forges = ["git.example.org=gitea http://git.example.org/api/v1"]
+    async with find_forge(remote, Git.of(tmp_path, environment), environment=environment, forges=forges) as forge:
+        assert (await forge.home()).default_branch == "trunk"
+    server.rooms.clear()
+
+
 async def test_no_network_is_told(tmp_path: Path) -> None:
     """Nobody listens there."""
     with socket.socket() as free:

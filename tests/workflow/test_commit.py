@@ -244,9 +244,10 @@ async def test_a_secret_that_a_run_printed_is_not_in_the_way(work: Work) -> None
 
 async def test_odd_names_are_names(work: Work) -> None:
     """Blanks, letters beyond ASCII, a leading dash, and what git would take for a pattern."""
-    for name in ("dir with blanks/ä", "-x", "[ab]*", ":(top)a", ":!a", "two\nlines", "quote'\""):
+    for name in ("dir with blanks/ä", "-x", "[ab]*", ":(top)a", ":!a", "two\nlines", "red\x1b[31m", "quote'\""):
         done = await work.commit(work.notebook(name, "x = 1"), f"Add {name}")
         assert set(done.files) == {f"{name}.ipynb", f"{name}.py"}
+        assert done.summary.isprintable()
 
 
 async def test_a_name_that_is_no_text_is_a_name(work: Work) -> None:
@@ -272,6 +273,18 @@ async def test_an_index_in_two_halves_is_an_index(work: Work, branch: str | None
     work.git("update-index", "--split-index")
     done = await work.commit(work.notebook("a", "x = 1"), branch=branch)
     assert done.files == ("a.ipynb", "a.py")
+
+
+@pytest.mark.parametrize("branch", [None, "other"])
+async def test_a_file_in_place_of_a_link_is_a_file(work: Work, branch: str | None) -> None:
+    """Its text would be taken for where the link leads to."""
+    path = work.path / "a.py"
+    path.symlink_to("README.md")
+    work.git("add", "a.py")
+    work.git("commit", "--quiet", "-m", "A link")
+    path.unlink()
+    done = await work.commit(work.notebook("a", "x = 1"), branch=branch)
+    assert work.git("ls-tree", str(done.commit), "a.py").startswith("100644")
 
 
 async def test_the_mode_of_a_file_stays(work: Work) -> None:

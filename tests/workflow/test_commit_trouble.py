@@ -231,6 +231,27 @@ async def test_a_hook_may_change_what_is_committed(work: Work) -> None:
     assert work.git("diff", "--cached", "--name-only") == ""
 
 
+async def test_a_commit_that_somebody_makes_meanwhile_is_not_called_ours(work: Work) -> None:
+    """What we staged may be in it, with the other's message: then that is told. Nothing is lost."""
+    theirs = "unset GIT_INDEX_FILE; git commit --quiet --no-verify -m Theirs"
+    work.hook("pre-commit", theirs)
+    done = await work.commit(work.notebook("a", "x = 1"))
+    assert done.commit == work.git("rev-parse", "HEAD")
+    assert "may be the commit of somebody else" in done.summary
+    assert work.git("log", "--format=%s").splitlines() == ["Theirs", "Begin"]
+
+    paths = work.notebook("a", "x = 2")
+    work.write("README.md", "theirs\n")
+    work.hook("pre-commit", f"{theirs} README.md")
+    with pytest.raises(CommitRefused, match=r"Somebody else has committed meanwhile\. Nothing was committed"):
+        await work.commit(paths)
+    assert "x = 1" in work.committed("a.py")
+    work.hook("pre-commit", "exit 0")
+    await work.commit(paths, "Ours")
+    assert "x = 2" in work.committed("a.py")
+    assert work.git("log", "--format=%s").splitlines() == ["Ours", "Theirs", "Theirs", "Begin"]
+
+
 async def test_what_a_hook_leaves_running_is_not_waited_for(work: Work) -> None:
     """It keeps its streams; the commit is over when git is."""
     work.hook("post-commit", "sleep 300 & echo $! >.git/left")
