@@ -169,11 +169,11 @@ class NotebookRuns:
         if run.output_path is None:
             run.output_path = await anyio.to_thread.run_sync(new_copy, order.source.path.stem, order.workspace)
             run.is_placed = True
+            self._remember(job)  # so that the next server writes into the same file
         prepare = partial(prepared, order.source, run.output_path, run.parameters)
         notebook, notes = await anyio.to_thread.run_sync(prepare)
         run.notes += notes
         run.copy = ExecutedCopy(notebook, run.output_path)
-        self._remember(job)  # so that the next server writes into the same file
         job.tell()
 
     async def _run_cells(self, job: Job, run: OneRun) -> Outcome:
