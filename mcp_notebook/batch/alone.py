@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -23,6 +24,11 @@ from mcp_notebook.settings import Settings, load
 NAME = "run"
 IGNORED = ("input_path", "km", "kernel_manager_class", "nb_man", "log", "resources")
 """What papermill or nbclient give along and this needs not."""
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+INSISTING = 3
+"""How many of them end it at once."""
+INTERRUPTED = 130
 
 logger = logging.getLogger(__name__)
 
@@ -104,23 +110,36 @@ def _is_main() -> bool:
 
 
 async def _until_told(run: Callable[[], Any]) -> Outcome:
-    """SIGTERM and SIGHUP end a run as Ctrl-C does, which asyncio sees to: cell, kernel and file in good order."""
+    """Ctrl-C, SIGTERM and SIGHUP end a run in good order: cell, kernel and file. Who insists has it ended at once.
+
+    asyncio's own handler would raise KeyboardInterrupt from the second one on, amid whatever cleans up.
+    """
     outcome: Outcome | None = None
     failed: Exception | None = None
+    told = 0
+    this = asyncio.current_task()
+    assert this is not None
+
+    async def listen() -> None:
+        nonlocal told
+        # under nohup a hang-up is ignored, in the background of a script an interrupt
+        heard = [each for each in ENDING if signal.getsignal(each) not in (signal.SIG_IGN, None)]
+        with anyio.open_signal_receiver(*heard) as signals:
+            async for _ in signals:
+                told += 1
+                if told == 1:
+                    this.cancel()  # unlike the cancellation of a scope it lets whatever cleans up wait
+                elif told == INSISTING:
+                    os._exit(INTERRUPTED)  # the kernel notices that it is alone
+
     async with anyio.create_task_group() as tasks:
-
-        async def listen() -> None:
-            # under nohup a hang-up is ignored
-            heard = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) != signal.SIG_IGN]
-            with anyio.open_signal_receiver(*heard) as signals:
-                async for _ in signals:
-                    if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
-                        tasks.cancel_scope.cancel()
-                    signal.raise_signal(signal.SIGINT)  # asyncio then cancels the run alone, so that it can clean up
-
         tasks.start_soon(listen)
         try:
             outcome = await run()
+        except asyncio.CancelledError:
+            if not told:
+                raise
+            this.uncancel()
         except Exception as exc:  # out of the group, which would wrap it
             failed = exc
         tasks.cancel_scope.cancel()

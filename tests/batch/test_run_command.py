@@ -261,10 +261,10 @@ def _read(controller: int) -> Iterator[str]:
         os.close(controller)
 
 
-def _begun(place: Path) -> subprocess.Popen[bytes]:
-    """The long notebook, whose copy has what its first cell printed."""
+def _begun(place: Path, name: str = "long.py") -> subprocess.Popen[bytes]:
+    """A notebook whose copy has what its first cells printed."""
     process = subprocess.Popen(
-        [*COMMAND, "long.py", "o.ipynb"], cwd=place, env=environment_of(place), stdout=subprocess.DEVNULL
+        [*COMMAND, name, "o.ipynb"], cwd=place, env=environment_of(place), stdout=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
@@ -285,6 +285,34 @@ def test_a_run_that_is_told_to_stop_leaves_a_whole_copy(place: Path, number: int
     assert [cell.metadata.papermill.status for cell in found.cells] == ["completed", "failed"]
     assert found.metadata.papermill.end_time is not None
     assert found.cells[1].outputs[-1].ename == "KeyboardInterrupt"
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_who_insists_ends_a_run_that_does_not_stop(place: Path) -> None:
+    """A cell that no interrupt reaches; its kernel ends as well, and the copy can be read."""
+    (place / "stubborn.py").write_text(
+        "# %%\nprint('early')\n\n# %%\nimport os, signal, time\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])\n"
+        "print(os.getpid(), flush=True)\nwhile True:\n    time.sleep(1)\n"
+    )
+    with _begun(place, "stubborn.py") as process:
+        kernel = int(notebook(place / "o.ipynb").cells[1].outputs[0].text)
+        for _ in range(3):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)  # signals that are not yet taken are one
+        assert process.wait(20) == 130
+    deadline = time.monotonic() + 30
+    while _lives(kernel) and time.monotonic() < deadline:
+        time.sleep(0.05)  # another process ends
+    assert not _lives(kernel)
+    assert notebook(place / "o.ipynb").cells[0].outputs[0].text == "early\n"
 
 
 def test_a_run_that_is_killed_leaves_a_whole_copy(place: Path) -> None:
