@@ -263,9 +263,13 @@ def _read(controller: int) -> Iterator[str]:
 
 def _begun(place: Path, name: str = "long.py") -> subprocess.Popen[bytes]:
     """A notebook whose copy has what its first cells printed."""
-    process = subprocess.Popen(
-        [*COMMAND, name, "o.ipynb"], cwd=place, env=environment_of(place), stdout=subprocess.DEVNULL
-    )
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what is ignored here, it would ignore too
+    try:
+        process = subprocess.Popen(
+            [*COMMAND, name, "o.ipynb"], cwd=place, env=environment_of(place), stdout=subprocess.DEVNULL
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
         if (place / "o.ipynb").exists() and notebook(place / "o.ipynb").cells[1].outputs:
