@@ -2,10 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import anyio
@@ -27,6 +28,16 @@ async def program(base: Path, *before: str, era: str = "auto", within_s: float =
     with anyio.fail_after(within_s):
         async with Client(parameters, mode=era, cache=None) as client:
             yield client
+
+
+@contextmanager
+def hearing_interrupts() -> Iterator[None]:
+    """What is started in the block hears Ctrl-C, also where the tests run in the background, which does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def workspace(base: Path) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs import hearing_interrupts
 from tests.publishing import Site, site
 from tests.repositories import SECRET, Work, repository
 from tests.standins.git_server import TOKEN, Server, serving
@@ -115,12 +116,13 @@ def test_a_commit_that_is_interrupted_takes_back_what_it_began(tmp_path: Path) -
     reached = tmp_path / "reached"
     os.mkfifo(reached)
     work.hook("pre-commit", f"echo now >{reached}; exec sleep 300")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mcp_notebook", "commit", "a.py", "-m", "Add it"],
-        cwd=work.path,
-        env=work.environment | {"MCP_NOTEBOOK_HOME": str(tmp_path / "state")},
-        stderr=subprocess.PIPE,
-    )
+    with hearing_interrupts():
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mcp_notebook", "commit", "a.py", "-m", "Add it"],
+            cwd=work.path,
+            env=work.environment | {"MCP_NOTEBOOK_HOME": str(tmp_path / "state")},
+            stderr=subprocess.PIPE,
+        )
     reached.read_text()
     process.send_signal(2)
     _, err = process.communicate(timeout=60)

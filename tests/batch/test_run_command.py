@@ -17,6 +17,7 @@ import pytest
 from nbformat import NotebookNode
 
 from tests.conftest import environment_of
+from tests.programs import hearing_interrupts
 
 REPORT = '# %% tags=["parameters"]\na = 1\nb = "x"\nc = None\n\n# %%\nprint(repr((a, b, c)))\n'
 LONG = """\
@@ -263,13 +264,10 @@ def _read(controller: int) -> Iterator[str]:
 
 def _begun(place: Path, name: str = "long.py") -> subprocess.Popen[bytes]:
     """A notebook whose copy has what its first cells printed."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what is ignored here, it would ignore too
-    try:
+    with hearing_interrupts():
         process = subprocess.Popen(
             [*COMMAND, name, "o.ipynb"], cwd=place, env=environment_of(place), stdout=subprocess.DEVNULL
         )
-    finally:
-        signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
         if (place / "o.ipynb").exists() and notebook(place / "o.ipynb").cells[1].outputs:
