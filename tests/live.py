@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import anyio
 import anyio.lowlevel
+import psutil
 from nbformat import NotebookNode
 
 from mcp_notebook.execution import Execution
@@ -125,6 +126,14 @@ def lives(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def runs(pid: int) -> bool:
+    """Whether the process runs; a dead one that nobody waited for does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def status(execution: Execution) -> str:

@@ -13,6 +13,7 @@ from mcp.server import MCPServer
 
 from mcp_notebook.sessions import Connection, Sessions
 from tests.calls import call, refused, structured
+from tests.live import lives
 from tests.publishing import client_in, cloned
 from tests.repositories import Work, ipynb, repository
 from tests.standins.git_server import Server, serving
@@ -203,17 +204,9 @@ async def test_a_cancelled_call_takes_back_what_it_began(agent: Client, work: Wo
             hook = int(await anyio.to_thread.run_sync(reached.read_text))
             assert (await structured(agent, "list_sessions"))["sessions"] == []
             group.cancel_scope.cancel()
-        while _lives(hook):
+        while lives(hook):
             await anyio.lowlevel.checkpoint()
     work.hook("pre-commit", "exit 0")
     text = await call(agent, "notebook_commit", path="a.py", message="Add it")
     assert "Committed a.ipynb, a.py to main" in text
     assert work.git("rev-list", "--count", "main") == "2"
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

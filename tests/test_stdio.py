@@ -14,6 +14,7 @@ from mcp import Client, StdioServerParameters
 
 from tests.calls import run, structured, value
 from tests.conftest import ERAS, environment_of
+from tests.live import lives
 from tests.wire import wire
 
 pytestmark = pytest.mark.anyio
@@ -91,15 +92,6 @@ async def test_a_client_that_reads_slowly_holds_nobody_up(tmp_path: Path) -> Non
         assert answered == set(ids)
 
 
-def is_alive(pid: int) -> bool:
-    """Whether there is a process of this number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_client_that_leaves_ends_the_server_and_its_kernels(tmp_path: Path, era: str) -> None:
     """End of input is enough, in both eras."""
@@ -114,7 +106,7 @@ async def test_a_client_that_leaves_ends_the_server_and_its_kernels(tmp_path: Pa
             assert (client.protocol_version == "2026-07-28") == (era == "auto")
             pid = int((await run(client, "import os; os.getpid()")).splitlines()[-1])
             assert (await structured(client, "list_sessions"))["sessions"][0]["state"] == "idle"
-    assert not is_alive(pid)
+    assert not lives(pid)
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
@@ -127,7 +119,7 @@ async def test_a_signal_ends_the_server_and_its_kernels(tmp_path: Path, name: st
         server.process.send_signal(getattr(signal, name))
         with anyio.fail_after(10):
             assert await server.process.wait() == 0
-        assert not is_alive(pid)
+        assert not lives(pid)
 
 
 async def test_a_lost_client_does_not_stop_the_cell(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -17,6 +18,8 @@ import pytest
 from nbformat import NotebookNode
 
 from tests.conftest import environment_of
+from tests.daemons import wait_until
+from tests.live import runs
 from tests.programs import hearing_interrupts
 
 REPORT = '# %% tags=["parameters"]\na = 1\nb = "x"\nc = None\n\n# %%\nprint(repr((a, b, c)))\n'
@@ -289,14 +292,6 @@ def test_a_run_that_is_told_to_stop_leaves_a_whole_copy(place: Path, number: int
     assert found.cells[1].outputs[-1].ename == "KeyboardInterrupt"
 
 
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def test_who_insists_ends_a_run_that_does_not_stop(place: Path) -> None:
     """A cell that no interrupt reaches; its kernel ends as well, and the copy can be read."""
     (place / "stubborn.py").write_text(
@@ -308,13 +303,13 @@ def test_who_insists_ends_a_run_that_does_not_stop(place: Path) -> None:
         kernel = int(notebook(place / "o.ipynb").cells[1].outputs[0].text)
         for _ in range(3):
             process.send_signal(signal.SIGINT)
-            time.sleep(0.2)  # signals that are not yet taken are one
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.2)  # signals that are not yet taken are one
         assert process.wait(20) == 130
-    deadline = time.monotonic() + 30
-    while _lives(kernel) and time.monotonic() < deadline:
-        time.sleep(0.05)  # another process ends
-    assert not _lives(kernel)
-    assert notebook(place / "o.ipynb").cells[0].outputs[0].text == "early\n"
+    wait_until(lambda: not runs(kernel))
+    found = notebook(place / "o.ipynb")
+    assert found.cells[0].outputs[0].text == "early\n"
+    assert found.cells[1].metadata.papermill.status == "running"  # nobody has waited for it to end in good order
 
 
 def test_a_run_that_is_killed_leaves_a_whole_copy(place: Path) -> None:

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from mcp_notebook.errors import ServerFailed
+from tests.live import runs
 from tests.runtime.server_hosts import HANDSHAKE, ODD, SILENT, host_in, servers_of, text_of
 
 pytestmark = pytest.mark.anyio
@@ -66,7 +67,7 @@ async def test_a_death_is_noticed_though_a_child_holds_the_pipes(tmp_path: Path)
         _, child = map(int, text_of(await servers.call("odd", "children", {})).split())
         with pytest.raises(ServerFailed, match="exit status 4"):
             await servers.call("odd", "die", {"status": 4})
-        assert not is_alive(child)
+        assert not runs(child)
 
 
 async def test_a_server_that_cannot_be_started_says_why(tmp_path: Path) -> None:
@@ -162,7 +163,7 @@ async def test_the_end_leaves_no_process(tmp_path: Path) -> None:
         tasks.start_soon(wait)
         await servers.call("odd", "until_waiting", {})
         await servers.aclose()
-        assert [pid for pid in pids if is_alive(pid)] == []
+        assert [pid for pid in pids if runs(pid)] == []
         with pytest.raises(ServerFailed, match="it is closing"):
             await servers.listed()
 
@@ -181,7 +182,7 @@ async def test_the_end_reaches_a_server_that_is_being_started(tmp_path: Path) ->
         tasks.start_soon(start)
         pid = int(await anyio.Path(host.workspace / "started").read_text())
         await servers.aclose()
-        assert not is_alive(pid)
+        assert not runs(pid)
 
 
 async def test_the_end_is_no_shorter_for_a_caller_who_is_cancelled(tmp_path: Path) -> None:
@@ -193,7 +194,7 @@ async def test_the_end_is_no_shorter_for_a_caller_who_is_cancelled(tmp_path: Pat
         with anyio.CancelScope() as scope:
             scope.cancel()
             await servers.aclose()
-        assert not is_alive(pid)
+        assert not runs(pid)
 
 
 async def test_a_caller_who_gives_up_does_not_stop_the_start(tmp_path: Path) -> None:
@@ -211,11 +212,3 @@ async def test_a_caller_who_gives_up_does_not_stop_the_start(tmp_path: Path) -> 
         await anyio.wait_all_tasks_blocked()
         hasty.cancel()
         assert text_of(await servers.call("odd", "echo", {"text": "here"})) == "here"
-
-
-def is_alive(pid: int) -> bool:
-    """Whether the process runs; a dead one that nobody waited for does not."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

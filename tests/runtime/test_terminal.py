@@ -13,6 +13,7 @@ import pytest
 
 from mcp_notebook.policy import Policy
 from mcp_notebook.runtime.terminal import Terminal
+from tests.live import runs
 from tests.runtime.hosts import PlainHost
 
 pytestmark = pytest.mark.anyio
@@ -117,7 +118,7 @@ async def test_a_command_that_takes_too_long_ends_with_all_that_it_started(termi
     pids = [int(line) for line in (host.workspace / "pids").read_text().split()]
     assert len(pids) == 4
     with anyio.fail_after(WITHIN_S):  # they have been sent SIGKILL
-        while any(map(_lives, pids)):
+        while any(map(runs, pids)):
             await anyio.lowlevel.checkpoint()
 
 
@@ -130,7 +131,7 @@ async def test_a_call_that_is_cancelled_ends_its_command(terminal: Terminal, hos
                 await anyio.lowlevel.checkpoint()
         tasks.cancel_scope.cancel()
     with anyio.fail_after(WITHIN_S):
-        while _lives(int((host.workspace / "pid").read_text())):
+        while runs(int((host.workspace / "pid").read_text())):
             await anyio.lowlevel.checkpoint()
 
 
@@ -253,7 +254,7 @@ async def test_a_command_in_the_background_can_be_killed(terminal: Terminal, hos
         (host.workspace / "pid").unlink()
         await end(started["handle"])
         with anyio.fail_after(WITHIN_S):
-            while _lives(pid):
+            while runs(pid):
                 await anyio.lowlevel.checkpoint()
         ended = await terminal.poll(started["handle"])
         assert (ended["running"], ended["exit_code"]) == (False, None)
@@ -293,10 +294,3 @@ async def test_variables_are_forgotten_with_the_session(terminal: Terminal, host
     assert (host.directory / "terminal" / "variables").exists()
     await terminal.end()
     assert not (host.directory / "terminal" / "variables").exists()
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
